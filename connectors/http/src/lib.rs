@@ -1,0 +1,1 @@
+//! paymux's HTTP transport, on reqwest.

@@ -1,0 +1,2 @@
+//! paymux
+pub use paymux_core::*;

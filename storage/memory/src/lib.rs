@@ -1,0 +1,1 @@
+//! paymux's reference store, in memory.

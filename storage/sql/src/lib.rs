@@ -1,0 +1,1 @@
+//! paymux's SQL stores.

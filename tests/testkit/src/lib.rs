@@ -1,0 +1,1 @@
+//! Conformance suites for paymux's stores and connectors.
