@@ -1,1 +1,5 @@
 //! core
+
+mod money;
+
+pub use money::*;
