@@ -1,0 +1,242 @@
+//! Why a processor or an issuer said no, in one vocabulary, and what may follow.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What sort of no it is: it decides whether another processor may be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeclineKind {
+    /// May pass elsewhere or later: a cascade may go on.
+    Soft,
+    /// Will not pass with this method.
+    Hard,
+    /// Passes once the payer has authenticated (SCA): the same account again, with a challenge.
+    AuthenticationRequired,
+}
+
+/// What the host should do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeclineAdvice {
+    /// Ask the payer for another method.
+    TryAnotherMethod,
+    /// The same method may pass later.
+    TryLater {
+        /// How long to wait at least.
+        #[serde(with = "crate::time::duration_ms")]
+        after: Duration,
+    },
+    /// Let the payer authenticate.
+    Authenticate,
+    /// Don't try this payment again.
+    GiveUp,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $word:literal, $kind:ident, $advice:ident;)*) => {
+        /// The reason of a decline. What a processor says beside it stays in [`Decline::network_code`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum DeclineCode { $($(#[$doc])* #[serde(rename = $word)] $variant,)* }
+
+        impl DeclineCode {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The stable word for this code.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+
+            /// What sort of no it usually is; a connector's own table may know better.
+            pub const fn usual_kind(self) -> DeclineKind {
+                match self { $(Self::$variant => DeclineKind::$kind),* }
+            }
+
+            const fn usual_advice(self) -> DeclineAdvice {
+                match self { $(Self::$variant => advice::$advice),* }
+            }
+        }
+    };
+}
+
+#[allow(non_upper_case_globals)] // named as the column of the table below reads
+mod advice {
+    use super::{DeclineAdvice, Duration};
+
+    pub(super) const Other: DeclineAdvice = DeclineAdvice::TryAnotherMethod;
+    pub(super) const Soon: DeclineAdvice = DeclineAdvice::TryLater {
+        after: Duration::from_secs(60),
+    };
+    pub(super) const Tomorrow: DeclineAdvice = DeclineAdvice::TryLater {
+        after: Duration::from_secs(86_400),
+    };
+    pub(super) const Authenticate: DeclineAdvice = DeclineAdvice::Authenticate;
+    pub(super) const GiveUp: DeclineAdvice = DeclineAdvice::GiveUp;
+}
+
+codes! {
+    /// The payer's bank wants strong customer authentication.
+    AuthenticationRequired = "authentication_required", AuthenticationRequired, Authenticate;
+    /// The payer failed or gave up the authentication.
+    AuthenticationFailed = "authentication_failed", Hard, Other;
+    /// The issuer wants to be called.
+    CallIssuer = "call_issuer", Hard, Other;
+    /// The card can't be used for this kind of purchase.
+    CardNotSupported = "card_not_supported", Hard, Other;
+    /// Too many uses, or too high a sum, in a while.
+    CardVelocityExceeded = "card_velocity_exceeded", Soft, Tomorrow;
+    /// The card isn't for this currency.
+    CurrencyNotSupported = "currency_not_supported", Hard, Other;
+    /// The issuer gave no reason.
+    DoNotHonor = "do_not_honor", Soft, Other;
+    /// The issuer forbids another try.
+    DoNotTryAgain = "do_not_try_again", Hard, GiveUp;
+    /// The same sum was charged on the same card a moment ago.
+    DuplicateTransaction = "duplicate_transaction", Hard, GiveUp;
+    /// The card is past its date.
+    ExpiredCard = "expired_card", Hard, Other;
+    /// Suspected fraud.
+    Fraudulent = "fraudulent", Hard, GiveUp;
+    /// No, for an unnamed reason.
+    GenericDecline = "generic_decline", Soft, Other;
+    /// The address or post code doesn't match.
+    IncorrectAddress = "incorrect_address", Hard, Other;
+    /// The security code is wrong.
+    IncorrectCvc = "incorrect_cvc", Hard, Other;
+    /// The number is wrong.
+    IncorrectNumber = "incorrect_number", Hard, Other;
+    /// The PIN is wrong, missing, or was tried too often.
+    IncorrectPin = "incorrect_pin", Hard, Other;
+    /// The account lacks the money.
+    InsufficientFunds = "insufficient_funds", Soft, Tomorrow;
+    /// The card or account is closed or wrong.
+    InvalidAccount = "invalid_account", Hard, Other;
+    /// The sum isn't one that this card may pay.
+    InvalidAmount = "invalid_amount", Hard, Other;
+    /// The expiry date is wrong.
+    InvalidExpiry = "invalid_expiry", Hard, Other;
+    /// The issuer couldn't be reached.
+    IssuerUnavailable = "issuer_unavailable", Soft, Soon;
+    /// Over a limit of the card's.
+    LimitExceeded = "limit_exceeded", Soft, Tomorrow;
+    /// Reported lost.
+    LostCard = "lost_card", Hard, GiveUp;
+    /// The mandate is missing, revoked or doesn't cover this.
+    MandateInvalid = "mandate_invalid", Hard, Other;
+    /// On a block list of the merchant's or the processor's.
+    MerchantBlocklist = "merchant_blocklist", Hard, GiveUp;
+    /// The account has a new number.
+    NewAccountInformation = "new_account_information", Hard, Other;
+    /// The card may not do this.
+    NotPermitted = "not_permitted", Hard, Other;
+    /// The payer cancelled.
+    PayerCancelled = "payer_cancelled", Hard, Other;
+    /// The payer let the time for an action pass.
+    PayerTimedOut = "payer_timed_out", Hard, Other;
+    /// The bank refused the transfer.
+    BankRefused = "bank_refused", Hard, Other;
+    /// To be kept back by the merchant.
+    PickUpCard = "pick_up_card", Hard, GiveUp;
+    /// The processor couldn't handle it, and says that it charged nothing.
+    ProcessingError = "processing_error", Soft, Soon;
+    /// To be entered again.
+    ReenterTransaction = "reenter_transaction", Soft, Soon;
+    /// The card is restricted.
+    RestrictedCard = "restricted_card", Hard, Other;
+    /// The payer withdrew the authorization for this or for all payments.
+    RevocationOfAuthorization = "revocation_of_authorization", Hard, GiveUp;
+    /// The processor's own risk check refused.
+    RiskRefused = "risk_refused", Hard, GiveUp;
+    /// A breach of security rules.
+    SecurityViolation = "security_violation", Hard, Other;
+    /// Reported stolen.
+    StolenCard = "stolen_card", Hard, GiveUp;
+    /// A test number in live mode, or the other way round.
+    TestModeMismatch = "test_mode_mismatch", Hard, Other;
+    /// To be tried later.
+    TryAgainLater = "try_again_later", Soft, Soon;
+    /// A code that the connector doesn't know: taken as hard, and counted.
+    Unmapped = "unmapped", Hard, Other;
+}
+
+/// An authoritative no.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Decline {
+    pub(crate) code: DeclineCode,
+    pub(crate) kind: DeclineKind,
+    pub(crate) network_code: Option<String>,
+}
+
+impl Decline {
+    /// A decline of a kind; `network_code` is the processor's own word.
+    pub fn new(code: DeclineCode, kind: DeclineKind, network_code: Option<String>) -> Self {
+        Self {
+            code,
+            kind,
+            network_code,
+        }
+    }
+
+    /// The reason.
+    pub fn code(&self) -> DeclineCode {
+        self.code
+    }
+
+    /// What sort of no it is.
+    pub fn kind(&self) -> DeclineKind {
+        self.kind
+    }
+
+    /// The processor's own word for it, where it gave one.
+    pub fn network_code(&self) -> Option<&str> {
+        self.network_code.as_deref()
+    }
+
+    /// What to do next.
+    pub fn advice(&self) -> DeclineAdvice {
+        match self.kind {
+            DeclineKind::AuthenticationRequired => DeclineAdvice::Authenticate,
+            DeclineKind::Soft | DeclineKind::Hard => self.code.usual_advice(),
+        }
+    }
+}
+
+/// A connector's table from a processor's words to [`DeclineCode`]s.
+#[derive(Clone, Copy, Debug)]
+pub struct DeclineTable(&'static [(&'static str, DeclineCode, DeclineKind)]);
+
+impl DeclineTable {
+    /// The table: the processor's word, our code, and what sort of no it is there.
+    pub const fn of(rows: &'static [(&'static str, DeclineCode, DeclineKind)]) -> Self {
+        Self(rows)
+    }
+
+    /// The rows.
+    pub const fn rows(&self) -> &'static [(&'static str, DeclineCode, DeclineKind)] {
+        self.0
+    }
+
+    /// The decline that a processor's word stands for. A word that isn't in the table is hard, and counted:
+    /// an event of the target `paymux::decline` says so at the level `WARN`.
+    pub fn map(&self, raw: &str) -> Decline {
+        let word: String = raw.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
+        match self.0.iter().find(|(known, ..)| *known == raw) {
+            Some((_, code, kind)) => Decline::new(*code, *kind, Some(word)),
+            None => {
+                UNMAPPED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                tracing::warn!(target: "paymux::decline", code = %word, "unmapped decline code");
+                Decline::new(DeclineCode::Unmapped, DeclineKind::Hard, Some(word))
+            }
+        }
+    }
+}
+
+static UNMAPPED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
+/// How many declines of this process had a code that its connector's table doesn't know.
+pub fn unmapped_declines() -> u64 {
+    UNMAPPED.load(std::sync::atomic::Ordering::Relaxed)
+}
