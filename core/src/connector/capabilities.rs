@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::outcome::Echoes;
 use super::transport::Unsendable;
 use crate::intent::CaptureMethod;
@@ -69,7 +71,8 @@ pub enum VoidAfterCapture {
 }
 
 /// What counts as success.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SuccessOn {
     /// The processor took the payment on.
     Accepted,

@@ -1,74 +1,37 @@
-//! Payment intents.
+//! Payment intents: what is to be paid, the attempts to pay it, and the captures of what was authorized.
+//!
+//! A status changes in one place: [`event::apply`] of an event that [`machine::decide`] gave for a command or
+//! [`merge::merge`] gave for news.
 
 mod details;
+mod event;
+mod machine;
+mod merge;
+mod new;
+mod state;
+mod status;
+#[cfg(test)]
+mod tests;
+mod view;
 
 pub use details::{
     Address, AmountDetails, CaptureMethod, Challenge, Exemption, Grant, Granted, IntentDetails, IntentMode,
     LiabilityShift, LineItem, Metadata, Mit, MitReason, Payer, Rest, Sca, ThreeDs,
 };
+pub use merge::OnLateSuccess;
+pub use new::{IntentUpdate, NewIntent};
+pub use state::{
+    Attempt, CaptureRecord, CompensationReason, CompensationStatus, OperationKind, OperationRecord, PlannedAccount,
+    ReviewReason, Totals,
+};
+pub use status::{AttemptStatus, CaptureStatus, IntentStatus, OperationStatus};
+pub use view::PaymentIntent;
 
-use serde::{Deserialize, Serialize};
-
-/// The state of a payment intent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IntentStatus {
-    /// Made, or back after a decline: waits for a method.
-    Created,
-    /// Waits for its day.
-    Scheduled,
-    /// The payer has to do something.
-    RequiresAction,
-    /// Asked; the answer is open. Never a failure by waiting.
-    Processing,
-    /// The money is held.
-    Authorized,
-    /// The money is taken, not settled.
-    Captured,
-    /// Paid.
-    Succeeded,
-    /// Authorized once, given back.
-    Voided,
-    /// Ended before anything was authorized.
-    Cancelled,
-    /// Declined for good.
-    Failed,
-}
-
-impl IntentStatus {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
-        Self::Created,
-        Self::Scheduled,
-        Self::RequiresAction,
-        Self::Processing,
-        Self::Authorized,
-        Self::Captured,
-        Self::Succeeded,
-        Self::Voided,
-        Self::Cancelled,
-        Self::Failed,
-    ];
-
-    /// The stable word for this state.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Scheduled => "scheduled",
-            Self::RequiresAction => "requires_action",
-            Self::Processing => "processing",
-            Self::Authorized => "authorized",
-            Self::Captured => "captured",
-            Self::Succeeded => "succeeded",
-            Self::Voided => "voided",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl std::fmt::Display for IntentStatus {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+pub(crate) use details::SESSION_LIFE;
+pub(crate) use event::{Happened, IntentChange, IntentEvent, apply};
+pub(crate) use machine::{Command, Illegal, decide};
+pub(crate) use merge::{News, Observation, Reading, Source, merge};
+pub(crate) use new::{Limits, check_amount, check_details, check_url};
+pub(crate) use state::{
+    Closure, Compensation, Ended, Intent, Known, OpStage, OpenOp, PlanRecord, RefundShare, Review, StepRecord,
+};

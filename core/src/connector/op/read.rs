@@ -66,8 +66,10 @@ pub struct Standing {
     pub report: AuthorizeReport,
     /// How much is or was held in all.
     pub authorized: Option<Money>,
-    /// How much was taken in all, refunds not subtracted.
+    /// How much was taken in all; failures and refunds not subtracted.
     pub captured: Option<Money>,
+    /// How much of what was taken failed in all: a capture that didn't go through after all.
+    pub failed: Option<Money>,
     /// How much was given back in all.
     pub refunded: Option<Money>,
     /// How much the payer's bank took back in all.
@@ -80,6 +82,7 @@ impl From<AuthorizeReport> for Standing {
             report,
             authorized: None,
             captured: None,
+            failed: None,
             refunded: None,
             returned: None,
         }
@@ -98,6 +101,13 @@ impl Standing {
     #[must_use]
     pub fn captured(mut self, total: Money) -> Self {
         self.captured = Some(total);
+        self
+    }
+
+    /// With how much of what was taken failed in all.
+    #[must_use]
+    pub fn failed(mut self, total: Money) -> Self {
+        self.failed = Some(total);
         self
     }
 

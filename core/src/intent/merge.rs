@@ -1,0 +1,676 @@
+//! The one merge of all news: a call's answer, a webhook, a read. It is total, and for each attempt and capture it
+//! gives the same in every order and after any repetition: what is known only grows.
+
+use super::details::{CaptureMethod, Rest};
+use super::event::{Happened, IntentEvent, apply};
+use super::state::{
+    Attempt, CaptureRecord, CompensationReason, CompensationStatus, Intent, Known, Mark, OpStage, OperationKind,
+    OperationRecord, ReviewReason, Waiting,
+};
+use super::status::{AttemptStatus, CaptureStatus, OperationStatus};
+use crate::connector::{
+    Approval, AuthorizeReport, CaptureReport, CloseReport, Contradiction, Doubt, Handle, NotExecuted, RefundReport,
+    Standing,
+};
+use crate::id::{AttemptId, CaptureId, OperationId};
+use crate::money::Money;
+use crate::time::Timestamp;
+
+/// News of an intent.
+#[derive(Clone, Debug)]
+pub(crate) struct Observation {
+    pub(crate) at: Timestamp,
+    pub(crate) source: Source,
+    pub(crate) news: News,
+    pub(crate) on_late_success: OnLateSuccess,
+    /// For a capture that we didn't ask for.
+    pub(crate) fresh_capture: CaptureId,
+}
+
+/// Where news comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The answer of this operation's own call, or its lease holder's reading: it may clear a prepared lock.
+    Driver(OperationId),
+    /// A webhook, a sync, a person: it clears the lock of an operation whose outcome is unknown.
+    Outside,
+}
+
+/// What the news says.
+#[derive(Clone, Debug)]
+pub(crate) enum News {
+    Payment { attempt: AttemptId, standing: Box<Standing>, reading: Reading },
+    Capture { operation: OperationId, report: CaptureReport },
+    Close { operation: OperationId, report: CloseReport },
+    Increment { operation: OperationId, report: AuthorizeReport },
+    CompensationRefund { operation: OperationId, report: RefundReport },
+    NotExecuted { operation: OperationId, proof: NotExecuted },
+    Doubt { operation: OperationId, doubt: Doubt },
+}
+
+/// Whether a report is the answer to what was asked, or what a read saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    Answer,
+    Read,
+}
+
+/// What becomes of money that arrives when no intent wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum OnLateSuccess {
+    /// It goes back.
+    #[default]
+    Reverse,
+    /// The intent takes it after all, unless it is paid or was abandoned; else it goes back.
+    AcceptIfUnpaid,
+    /// A person decides.
+    Ask,
+}
+
+/// What the news did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Merged {
+    Applied(Vec<IntentEvent>),
+    /// Stale, or known already.
+    Ignored,
+    /// It contradicts what is known: the events record that.
+    Contradiction(Vec<IntentEvent>),
+}
+
+impl Merged {
+    pub(crate) fn into_events(self) -> Vec<IntentEvent> {
+        match self {
+            Self::Applied(events) | Self::Contradiction(events) => events,
+            Self::Ignored => Vec::new(),
+        }
+    }
+}
+
+/// Merges news into what is known.
+pub(crate) fn merge(state: &Intent, observation: &Observation) -> Merged {
+    let mut merge = Merge { state: state.clone(), observation, events: Vec::new(), contradicted: false };
+    match &observation.news {
+        News::Payment { attempt, standing, reading } => merge.payment(*attempt, standing, *reading),
+        News::Capture { operation, report } => merge.capture(*operation, report),
+        News::Close { operation, report } => merge.close(*operation, report),
+        News::Increment { operation, report } => merge.increment(*operation, report),
+        News::CompensationRefund { operation, report } => merge.compensation_refund(*operation, report),
+        News::NotExecuted { operation, proof } => merge.not_executed(*operation, proof),
+        News::Doubt { operation, doubt } => merge.doubt(*operation, doubt),
+    }
+    match (merge.events.is_empty(), merge.contradicted) {
+        (true, _) => Merged::Ignored,
+        (false, true) => Merged::Contradiction(merge.events),
+        (false, false) => Merged::Applied(merge.events),
+    }
+}
+
+struct Merge<'a> {
+    state: Intent,
+    observation: &'a Observation,
+    events: Vec<IntentEvent>,
+    contradicted: bool,
+}
+
+impl Merge<'_> {
+    fn happen(&mut self, what: Happened) {
+        let event = IntentEvent { at: self.observation.at, what };
+        if let Some(state) = apply(Some(self.state.clone()), &event) {
+            self.state = state;
+        }
+        self.events.push(event);
+    }
+
+    fn contradict(&mut self, reason: ReviewReason) {
+        self.contradicted = true;
+        if self.state.review.is_none() {
+            self.happen(Happened::ReviewRaised(reason));
+        }
+    }
+
+    /// Whether this news may close that operation.
+    fn may_close(&self, operation: &OperationRecord) -> bool {
+        match (operation.status, self.observation.source) {
+            (OperationStatus::Prepared, Source::Driver(driven)) => driven == operation.id,
+            (OperationStatus::Prepared, Source::Outside) => false,
+            (OperationStatus::Unknown | OperationStatus::Pending, _) => true,
+            (
+                OperationStatus::Done
+                | OperationStatus::Declined
+                | OperationStatus::NotExecuted
+                | OperationStatus::Abandoned,
+                _,
+            ) => false,
+        }
+    }
+
+    fn close_operation(&mut self, id: OperationId, status: OperationStatus) {
+        let current = self.state.operation(id).cloned();
+        if let Some(operation) = current
+            && self.may_close(&operation)
+            && operation.status != status
+        {
+            self.happen(Happened::OperationClosed { operation: id, status });
+        }
+    }
+
+    fn learn(&mut self, attempt: AttemptId, change: impl FnOnce(&mut Known)) {
+        let Some(current) = self.state.attempt(attempt) else { return };
+        let mut known = current.known.clone();
+        change(&mut known);
+        if known != current.known {
+            self.happen(Happened::AttemptLearnt { attempt, known: Box::new(known) });
+        }
+    }
+
+    fn payment(&mut self, id: AttemptId, standing: &Standing, reading: Reading) {
+        let Some(attempt) = self.state.attempt(id).cloned() else { return };
+        if !plausible(&attempt, &self.state, standing) {
+            return self.contradict(ReviewReason::AmountMismatch);
+        }
+        let was_closed = attempt.known.closed.is_set() || attempt.known.voided.is_set();
+        let captured_before = attempt.known.captured_minor;
+        let at = self.observation.at;
+        self.learn(id, |known| known.join(standing, &attempt, at));
+        if was_closed && self.state.attempt(id).is_some_and(|now| now.known.captured_minor > captured_before) {
+            self.contradict(ReviewReason::Contradiction);
+        }
+        self.settle_operations(id, &standing.report, reading);
+        self.settle_captures(id);
+        self.settle_compensation(id);
+        self.judge_success(id);
+    }
+
+    /// Closes what operations of the attempt the news shows as done, or as overtaken.
+    fn settle_operations(&mut self, id: AttemptId, report: &AuthorizeReport, reading: Reading) {
+        let operations: Vec<_> =
+            self.state.operations.iter().filter(|operation| operation.attempt == id).cloned().collect();
+        for operation in operations {
+            if !self.may_close(&operation) {
+                continue;
+            }
+            let Some(attempt) = self.state.attempt(id) else { return };
+            let (status, known) = (attempt.status, attempt.known.clone());
+            match operation.kind {
+                OperationKind::Authorize | OperationKind::Complete => {
+                    if let Some(done) = answered(report, operation.kind, reading) {
+                        self.close_operation(operation.id, done);
+                    }
+                }
+                OperationKind::Capture => self.settle_capture(&operation, &known, status),
+                OperationKind::Increment => {
+                    if known.authorized_minor >= operation.amount.minor() {
+                        self.close_operation(operation.id, OperationStatus::Done);
+                    }
+                }
+                OperationKind::Void | OperationKind::Cancel | OperationKind::CompensateVoid => {
+                    if let Some(done) = closing(operation.kind, status) {
+                        self.finish_closing(&operation, done);
+                    }
+                }
+                OperationKind::Release => {
+                    if known.released.is_set() || known.closed.is_set() {
+                        self.close_operation(operation.id, OperationStatus::Done);
+                    }
+                }
+                OperationKind::CompensateRefund => {
+                    if known.refunded_minor >= operation.amount.minor() {
+                        self.close_operation(operation.id, OperationStatus::Done);
+                    }
+                }
+                OperationKind::Refund => {}
+            }
+        }
+    }
+
+    fn settle_capture(&mut self, operation: &OperationRecord, known: &Known, status: AttemptStatus) {
+        let baseline = self.baseline(operation.id);
+        let Some(capture) = self.capture_of(operation.id) else { return };
+        if known.captured_minor >= baseline + operation.amount.minor() {
+            self.learn_capture(&capture, CaptureStatus::Captured, None);
+            self.close_operation(operation.id, OperationStatus::Done);
+        } else if matches!(status, AttemptStatus::Voided | AttemptStatus::Cancelled | AttemptStatus::Failed) {
+            self.learn_capture(&capture, CaptureStatus::Failed, None);
+            self.close_operation(operation.id, OperationStatus::NotExecuted);
+        }
+    }
+
+    /// What the processor had taken before this capture: what all earlier captures and those from outside are worth.
+    fn baseline(&self, operation: OperationId) -> i64 {
+        match &self.state.open_op {
+            Some(open) if open.id == operation => open.baseline,
+            Some(_) | None => {
+                let earlier = self.state.captures.iter().filter(|capture| capture.operation != Some(operation));
+                earlier.filter(|capture| taken(capture.status)).map(|capture| capture.amount.minor()).sum()
+            }
+        }
+    }
+
+    fn capture_of(&self, operation: OperationId) -> Option<CaptureRecord> {
+        self.state.captures.iter().find(|capture| capture.operation == Some(operation)).cloned()
+    }
+
+    fn learn_capture(&mut self, capture: &CaptureRecord, status: CaptureStatus, handle: Option<Handle>) {
+        if capture.status < status || (handle.is_some() && capture.handle.is_none()) {
+            let status = capture.status.max(status);
+            self.happen(Happened::CaptureLearnt { capture: capture.id, status, handle });
+        }
+    }
+
+    /// Brings the captures' records up to what is known to be taken, settled and failed.
+    fn settle_captures(&mut self, id: AttemptId) {
+        let Some(attempt) = self.state.attempt(id).cloned() else { return };
+        let known = &attempt.known;
+        let of_attempt = |state: &Intent| -> Vec<CaptureRecord> {
+            state.captures.iter().filter(|capture| capture.attempt == id).cloned().collect()
+        };
+        let captures = of_attempt(&self.state);
+        let failed_late: i64 = known.failed_minor;
+        let recorded: i64 = captures.iter().filter(|capture| taken(capture.status)).map(|c| c.amount.minor()).sum();
+        let asked = captures.iter().any(|capture| capture.status == CaptureStatus::Pending);
+        let missing = known.captured_minor - recorded - self.failed_late(&captures).min(failed_late);
+        if missing > 0 && !asked {
+            let whole = known.captured_minor >= known.granted.capturable_max.unwrap_or(known.authorized_minor);
+            let automatic = self.state.capture_method == CaptureMethod::Automatic;
+            let record = CaptureRecord {
+                id: self.observation.fresh_capture,
+                attempt: id,
+                amount: self.state.money(missing),
+                rest: if whole || automatic { Rest::Release } else { Rest::Keep },
+                status: CaptureStatus::Captured,
+                handle: None,
+                refunded: 0,
+                operation: None,
+            };
+            self.happen(Happened::CaptureAdded(record));
+        }
+        let mut to_fail = failed_late - self.failed_late(&of_attempt(&self.state));
+        for capture in of_attempt(&self.state).iter().rev() {
+            if to_fail > 0 && capture.status != CaptureStatus::Failed && capture.amount.minor() <= to_fail {
+                to_fail -= capture.amount.minor();
+                self.happen(Happened::CaptureLearnt { capture: capture.id, status: CaptureStatus::Failed, handle: None });
+                if let Some(operation) = capture.operation {
+                    self.close_operation(operation, OperationStatus::Declined);
+                }
+            }
+        }
+        if known.settled.is_set() {
+            for capture in of_attempt(&self.state).iter().filter(|c| c.status == CaptureStatus::Captured) {
+                self.learn_capture(capture, CaptureStatus::Settled, None);
+            }
+        }
+    }
+
+    /// What is recorded as failed of what the processor had taken: a capture that it declined at once isn't in it.
+    fn failed_late(&self, captures: &[CaptureRecord]) -> i64 {
+        let late = |capture: &&CaptureRecord| {
+            let declined_at_once = capture.operation.and_then(|id| self.state.operation(id)).is_some_and(|operation| {
+                matches!(operation.status, OperationStatus::NotExecuted)
+            });
+            capture.status == CaptureStatus::Failed && !declined_at_once
+        };
+        captures.iter().filter(late).map(|capture| capture.amount.minor()).sum()
+    }
+
+    /// A winner is decided once, in the order of commits; any other success goes back.
+    fn judge_success(&mut self, id: AttemptId) {
+        let Some(attempt) = self.state.attempt(id) else { return };
+        if !attempt.status.holds_money() || attempt.compensation.is_some() {
+            return;
+        }
+        let unpaid = self.state.winner.is_none() && attempt.closure != super::state::Closure::Abandoned;
+        match (self.state.unwanted(attempt), self.observation.on_late_success) {
+            (None, _) if self.state.winner.is_none() => self.happen(Happened::Won { attempt: id }),
+            (None, _) => {}
+            (Some(CompensationReason::LateSuccess), OnLateSuccess::AcceptIfUnpaid) if unpaid => {
+                self.happen(Happened::Won { attempt: id });
+            }
+            (Some(reason), OnLateSuccess::Reverse | OnLateSuccess::AcceptIfUnpaid) => {
+                self.happen(Happened::CompensationWanted { attempt: id, reason });
+            }
+            (Some(reason), OnLateSuccess::Ask) => {
+                self.happen(Happened::CompensationWanted { attempt: id, reason });
+                self.happen(Happened::CompensationClosed { attempt: id, status: CompensationStatus::LeftToHost });
+                self.contradict(ReviewReason::LateSuccess);
+            }
+        }
+    }
+
+    /// A compensation is done when nothing of the attempt's money is left.
+    fn settle_compensation(&mut self, id: AttemptId) {
+        let Some(attempt) = self.state.attempt(id) else { return };
+        let Some(compensation) = &attempt.compensation else { return };
+        let returned = attempt.known.captured_minor > 0
+            && attempt.known.refunded_minor >= attempt.known.captured_minor - attempt.known.failed_minor;
+        let gone = matches!(attempt.status, AttemptStatus::Voided | AttemptStatus::Failed) || returned;
+        if gone && compensation.status != CompensationStatus::Done {
+            self.happen(Happened::CompensationClosed { attempt: id, status: CompensationStatus::Done });
+        }
+    }
+
+    fn capture(&mut self, operation: OperationId, report: &CaptureReport) {
+        let Some(record) = self.state.operation(operation).cloned() else { return };
+        let Some(capture) = self.capture_of(operation) else { return };
+        if !self.may_close(&record) {
+            return;
+        }
+        let (status, handle) = match report {
+            CaptureReport::Captured(handle, _) => (CaptureStatus::Captured, Some(handle.clone())),
+            CaptureReport::Settled(handle, _) => (CaptureStatus::Settled, Some(handle.clone())),
+            CaptureReport::Pending(handle, _) => (CaptureStatus::Pending, Some(handle.clone())),
+            CaptureReport::Declined(_) => (CaptureStatus::Failed, None),
+        };
+        let total = self.baseline(operation) + record.amount.minor();
+        self.learn_capture(&capture, status, handle);
+        match status {
+            CaptureStatus::Captured | CaptureStatus::Settled => {
+                self.learn(record.attempt, |known| known.captured_minor = known.captured_minor.max(total));
+                self.close_operation(operation, OperationStatus::Done);
+            }
+            CaptureStatus::Pending => self.close_operation(operation, OperationStatus::Pending),
+            CaptureStatus::Failed => self.close_operation(operation, OperationStatus::NotExecuted),
+        }
+        self.settle_captures(record.attempt);
+    }
+
+    fn close(&mut self, operation: OperationId, report: &CloseReport) {
+        let Some(record) = self.state.operation(operation).cloned() else { return };
+        if !self.may_close(&record) {
+            return;
+        }
+        match report {
+            CloseReport::Closed(..) => {
+                let captured = self.state.attempt(record.attempt).map_or(0, |attempt| attempt.known.captured_minor);
+                self.learn(record.attempt, |known| match record.kind {
+                    OperationKind::Release => known.released = Mark::Set,
+                    OperationKind::Void | OperationKind::CompensateVoid if captured > 0 => known.voided = Mark::Set,
+                    OperationKind::Void
+                    | OperationKind::CompensateVoid
+                    | OperationKind::Cancel
+                    | OperationKind::Authorize
+                    | OperationKind::Complete
+                    | OperationKind::Capture
+                    | OperationKind::Increment
+                    | OperationKind::CompensateRefund
+                    | OperationKind::Refund => known.closed = Mark::Set,
+                });
+                self.finish_closing(&record, OperationStatus::Done);
+                self.settle_compensation(record.attempt);
+            }
+            CloseReport::Pending(..) => self.finish_closing(&record, OperationStatus::Pending),
+            CloseReport::Refused(_) => self.finish_closing(&record, OperationStatus::Declined),
+        }
+    }
+
+    fn finish_closing(&mut self, record: &OperationRecord, status: OperationStatus) {
+        let ends = self.state.lock(record.id).and_then(|open| open.ends);
+        self.close_operation(record.id, status);
+        match (record.kind, status) {
+            (OperationKind::Cancel, OperationStatus::Done) => {
+                if let Some(how) = ends.filter(|_| self.state.winner.is_none() && self.state.ended.is_none()) {
+                    self.happen(Happened::Ended { how, decline: None });
+                }
+            }
+            (OperationKind::CompensateVoid, OperationStatus::Declined) => self.compensation_failed(record.attempt),
+            (OperationKind::CompensateVoid, OperationStatus::Pending) => {
+                let status = CompensationStatus::Pending;
+                self.happen(Happened::CompensationClosed { attempt: record.attempt, status });
+            }
+            (_, _) => {}
+        }
+    }
+
+    fn compensation_failed(&mut self, attempt: AttemptId) {
+        self.happen(Happened::CompensationClosed { attempt, status: CompensationStatus::Failed });
+        self.contradict(ReviewReason::CompensationFailed);
+    }
+
+    fn compensation_refund(&mut self, operation: OperationId, report: &RefundReport) {
+        let Some(record) = self.state.operation(operation).cloned() else { return };
+        if !self.may_close(&record) {
+            return;
+        }
+        match report {
+            RefundReport::Refunded(..) => {
+                let amount = record.amount.minor();
+                self.learn(record.attempt, |known| known.refunded_minor = known.refunded_minor.max(amount));
+                self.close_operation(operation, OperationStatus::Done);
+                self.settle_compensation(record.attempt);
+            }
+            RefundReport::Pending(..) | RefundReport::ActionNeeded(..) => {
+                self.close_operation(operation, OperationStatus::Pending);
+                let status = CompensationStatus::Pending;
+                self.happen(Happened::CompensationClosed { attempt: record.attempt, status });
+            }
+            RefundReport::Failed(_) | RefundReport::Cancelled(..) => {
+                self.close_operation(operation, OperationStatus::Declined);
+                self.compensation_failed(record.attempt);
+            }
+        }
+    }
+
+    fn increment(&mut self, operation: OperationId, report: &AuthorizeReport) {
+        let Some(record) = self.state.operation(operation).cloned() else { return };
+        if !self.may_close(&record) {
+            return;
+        }
+        let total = record.amount.minor();
+        match report {
+            AuthorizeReport::Authorized(approval) | AuthorizeReport::PartiallyAuthorized(approval, _) => {
+                self.learn(record.attempt, |known| {
+                    known.authorized_minor = known.authorized_minor.max(total);
+                    known.approve(approval);
+                });
+                self.close_operation(operation, OperationStatus::Done);
+            }
+            AuthorizeReport::Pending(..) | AuthorizeReport::ActionNeeded(..) => {
+                self.close_operation(operation, OperationStatus::Pending);
+            }
+            AuthorizeReport::Declined(_) => self.close_operation(operation, OperationStatus::Declined),
+            AuthorizeReport::Captured(_)
+            | AuthorizeReport::Settled(_)
+            | AuthorizeReport::Verified(_)
+            | AuthorizeReport::Voided(..)
+            | AuthorizeReport::Unexecuted(_) => self.contradict(ReviewReason::Contradiction),
+        }
+    }
+
+    fn not_executed(&mut self, operation: OperationId, proof: &NotExecuted) {
+        let Some(record) = self.state.operation(operation).cloned() else { return };
+        if !self.may_close(&record) {
+            return;
+        }
+        match record.kind {
+            OperationKind::Authorize => {
+                self.learn(record.attempt, |known| {
+                    known.not_executed.get_or_insert_with(|| proof.clone());
+                });
+                self.happen(Happened::NotExecuted(proof.clone()));
+            }
+            OperationKind::Capture => {
+                if let Some(capture) = self.capture_of(operation) {
+                    self.learn_capture(&capture, CaptureStatus::Failed, None);
+                }
+            }
+            OperationKind::Complete
+            | OperationKind::Increment
+            | OperationKind::Void
+            | OperationKind::Release
+            | OperationKind::Cancel
+            | OperationKind::CompensateVoid
+            | OperationKind::CompensateRefund
+            | OperationKind::Refund => {}
+        }
+        self.close_operation(operation, OperationStatus::NotExecuted);
+    }
+
+    fn doubt(&mut self, operation: OperationId, doubt: &Doubt) {
+        let Some(open) = self.state.lock(operation) else { return };
+        let known = match &open.stage {
+            OpStage::Prepared => false,
+            OpStage::Unknown { doubt: known, .. } => {
+                known.contradicts == Contradiction::Echo || doubt.contradicts == Contradiction::None
+            }
+        };
+        if !known {
+            let since = open.doubtful_since();
+            self.happen(Happened::OperationUnknown { operation, since, doubt: doubt.clone() });
+        }
+        if doubt.contradicts == Contradiction::Echo {
+            self.contradict(ReviewReason::AmountMismatch);
+        }
+    }
+}
+
+impl Known {
+    /// Adds what a processor says of a payment. Join: whatever the order, the same is known in the end.
+    fn join(&mut self, standing: &Standing, attempt: &Attempt, at: Timestamp) {
+        let asked = attempt.amount.minor();
+        let minor = |money: Option<Money>| money.map_or(0, Money::minor);
+        if let Some(handle) = standing.report.handle() {
+            self.handle.get_or_insert_with(|| handle.clone());
+        }
+        match &standing.report {
+            AuthorizeReport::Authorized(approval) => {
+                self.hold(approval, standing.authorized.map_or(asked, Money::minor));
+            }
+            AuthorizeReport::PartiallyAuthorized(approval, part) => self.hold(approval, part.minor()),
+            AuthorizeReport::Captured(approval) => self.take(approval, asked, standing),
+            AuthorizeReport::Settled(approval) => {
+                self.take(approval, asked, standing);
+                self.settled = Mark::Set;
+            }
+            AuthorizeReport::Verified(approval) => {
+                self.approve(approval);
+                self.settled = Mark::Set;
+            }
+            AuthorizeReport::ActionNeeded(_, action, _) => {
+                self.wait(Waiting { at, action: Some(action.kept.clone()) });
+            }
+            AuthorizeReport::Pending(..) => self.wait(Waiting { at, action: None }),
+            AuthorizeReport::Declined(decline) => {
+                // One decline is kept whatever the order: the one that sorts first.
+                let word = |decline: &crate::Decline| (decline.code, decline.network_code.clone());
+                if self.declined.as_ref().is_none_or(|known| word(decline) < word(known)) {
+                    self.declined = Some(decline.clone());
+                }
+            }
+            AuthorizeReport::Voided(..) => self.closed = Mark::Set,
+            AuthorizeReport::Unexecuted(_) => {}
+        }
+        self.authorized_minor = self.authorized_minor.max(minor(standing.authorized));
+        self.captured_minor = self.captured_minor.max(minor(standing.captured));
+        self.failed_minor = self.failed_minor.max(minor(standing.failed));
+        self.refunded_minor = self.refunded_minor.max(minor(standing.refunded));
+        self.returned_minor = self.returned_minor.max(minor(standing.returned));
+    }
+
+    fn hold(&mut self, approval: &Approval, minor: i64) {
+        self.authorized = Mark::Set;
+        self.authorized_minor = self.authorized_minor.max(minor);
+        self.approve(approval);
+    }
+
+    fn take(&mut self, approval: &Approval, asked: i64, standing: &Standing) {
+        let total = standing.captured.map_or(asked, Money::minor);
+        self.hold(approval, standing.authorized.map_or(total, Money::minor));
+        self.captured = Mark::Set;
+        self.captured_minor = self.captured_minor.max(total);
+    }
+
+    fn approve(&mut self, approval: &Approval) {
+        let granted = &approval.granted;
+        self.granted.multicapture = self.granted.multicapture.max(granted.multicapture);
+        self.granted.incremental = self.granted.incremental.max(granted.incremental);
+        self.granted.capturable_max = self.granted.capturable_max.max(granted.capturable_max);
+        self.granted.capture_before = self.granted.capture_before.max(granted.capture_before);
+        if self.network_transaction_id.is_none() {
+            self.network_transaction_id.clone_from(&approval.network_transaction_id);
+        }
+        if self.three_ds.is_none() {
+            self.three_ds.clone_from(&approval.three_ds);
+        }
+    }
+
+    fn wait(&mut self, news: Waiting) {
+        let order = |waiting: &Waiting| (waiting.at, waiting.action.is_some());
+        if self.waiting.as_ref().is_none_or(|known| order(known) < order(&news)) {
+            self.waiting = Some(news);
+        }
+    }
+}
+
+/// Whether the amounts can be those of this attempt: its currency, and not more than it asked for or was granted.
+fn plausible(attempt: &Attempt, state: &Intent, standing: &Standing) -> bool {
+    let currency = attempt.amount.currency();
+    let raised = state.operations.iter().filter(|operation| {
+        operation.attempt == attempt.id && operation.kind == OperationKind::Increment
+    });
+    let asked = raised.map(|operation| operation.amount.minor()).max().unwrap_or(0).max(attempt.amount.minor());
+    let most = asked.max(attempt.known.granted.capturable_max.unwrap_or(0));
+    let part = match &standing.report {
+        AuthorizeReport::PartiallyAuthorized(_, part) => Some(*part),
+        AuthorizeReport::Authorized(_)
+        | AuthorizeReport::Captured(_)
+        | AuthorizeReport::Settled(_)
+        | AuthorizeReport::Verified(_)
+        | AuthorizeReport::ActionNeeded(..)
+        | AuthorizeReport::Pending(..)
+        | AuthorizeReport::Declined(_)
+        | AuthorizeReport::Voided(..)
+        | AuthorizeReport::Unexecuted(_) => None,
+    };
+    let amounts = [
+        standing.authorized,
+        standing.captured,
+        standing.failed,
+        standing.refunded,
+        standing.returned,
+        part,
+    ];
+    amounts.into_iter().flatten().all(|money| money.currency() == currency && (0..=most).contains(&money.minor()))
+}
+
+/// How an authorization or completion ends by this report, if it does.
+fn answered(report: &AuthorizeReport, kind: OperationKind, reading: Reading) -> Option<OperationStatus> {
+    match report {
+        AuthorizeReport::Authorized(_)
+        | AuthorizeReport::PartiallyAuthorized(..)
+        | AuthorizeReport::Captured(_)
+        | AuthorizeReport::Settled(_)
+        | AuthorizeReport::Verified(_)
+        | AuthorizeReport::Voided(..) => Some(OperationStatus::Done),
+        AuthorizeReport::Pending(..) => Some(OperationStatus::Pending),
+        AuthorizeReport::Declined(_) => Some(OperationStatus::Declined),
+        // A read that still shows the action doesn't say that the completion wasn't received.
+        AuthorizeReport::ActionNeeded(..) => match (kind, reading) {
+            (OperationKind::Complete, Reading::Read) => None,
+            (_, Reading::Answer | Reading::Read) => Some(OperationStatus::Done),
+        },
+        AuthorizeReport::Unexecuted(_) => None,
+    }
+}
+
+/// How a void or cancel ends, seen from where the attempt stands.
+fn closing(kind: OperationKind, status: AttemptStatus) -> Option<OperationStatus> {
+    match status {
+        AttemptStatus::Voided | AttemptStatus::Cancelled | AttemptStatus::Failed => Some(OperationStatus::Done),
+        AttemptStatus::Declined | AttemptStatus::NotExecuted => match kind {
+            OperationKind::Cancel => Some(OperationStatus::Done),
+            _other => None,
+        },
+        AttemptStatus::Captured | AttemptStatus::Settled => Some(OperationStatus::NotExecuted),
+        AttemptStatus::Authorized => match kind {
+            OperationKind::Cancel => Some(OperationStatus::NotExecuted),
+            _other => None,
+        },
+        AttemptStatus::Opened | AttemptStatus::Pending | AttemptStatus::RequiresAction => None,
+    }
+}
+
+fn taken(status: CaptureStatus) -> bool {
+    match status {
+        CaptureStatus::Captured | CaptureStatus::Settled => true,
+        CaptureStatus::Pending | CaptureStatus::Failed => false,
+    }
+}
