@@ -2,16 +2,21 @@
 //! spawns nothing: a store, connectors and a runtime are handed to it.
 
 pub mod connector;
+pub mod docs;
+pub mod routing;
 pub mod store;
 
 mod action;
 mod decline;
+mod engine;
 mod error;
 mod id;
 mod intent;
 mod method;
 mod money;
+mod outcome;
 mod refund;
+mod risk;
 mod runtime;
 mod secret;
 mod session;
@@ -21,16 +26,27 @@ mod time;
 pub use action::{Action, ActionKind};
 pub use connector::{Connector, Transport};
 pub use decline::{Decline, DeclineAdvice, DeclineCode, DeclineKind, DeclineTable, unmapped_declines};
+pub use engine::{
+    AcceptDuplicateRisk, Actor, CaptureAmount, Confirm, ConnectorMap, Connectors, Cursor, Drained, Endpoint, Evidence,
+    HistoryEvent, IdempotencyKey, IntentQuery, Listing, Operator, Orchestrator, OrchestratorBuilder, Page,
+    PartialAuthorization, Payments, Policy, Progress, Received, RefundQuery, ReturnPayload, ReviewVerdict, SessionQuery,
+    UnknownQuery, Verdict, WebhookReply,
+};
 pub use error::{Error, ErrorKind, Fault, PublicError, Result, Retry};
 pub use id::*;
 pub use intent::*;
 pub use method::{MethodKind, PaymentMethod};
 pub use money::*;
+pub use outcome::{
+    CaptureOutcome, NextAction, PaymentOutcome, RefundOutcome, Replay, Reply, ReverseOutcome, SafeStep, Subject, SubjectId,
+    UnknownOutcome, VoidOutcome,
+};
 pub use refund::{NewRefund, Refund, RefundReason, RefundStatus};
+pub use risk::{RiskCheck, RiskStages, RiskVerdict};
 pub use runtime::*;
 pub use secret::{Secret, Volatile};
 pub use session::{CheckoutSession, ExpiryReason, Integration, NewSession, OnSubmit, SessionStatus};
-pub use store::Store;
+pub use store::{Backlog, Planned, Queue, Retention, Store};
 pub use tenant::{Mode, Tenant};
 pub use time::Timestamp;
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::details::{CaptureMethod, IntentDetails, IntentMode, Rest};
 use super::state::{
     Attempt, CaptureRecord, Closure, Compensation, CompensationReason, CompensationStatus, Ended, Intent, Known, OpStage,
-    OpenOp, OperationRecord, PlanRecord, RefundShare, Review, ReviewReason, StepRecord, Totals,
+    OpenOp, OperationRecord, PlanRecord, RefundShare, Review, ReviewReason, RiskAfter, StepRecord, Totals,
 };
 use super::status::{AttemptStatus, CaptureStatus, IntentStatus, OperationStatus};
 use crate::connector::{Doubt, Handle, NotExecuted, SuccessOn};
@@ -46,6 +46,8 @@ pub(crate) enum Happened {
     CompensationWanted { attempt: AttemptId, reason: CompensationReason },
     CompensationOpened { attempt: AttemptId, operation: Box<OpenOp> },
     CompensationClosed { attempt: AttemptId, status: CompensationStatus },
+    /// The host's risk check wants to look at the authorization, or has.
+    RiskAfter(RiskAfter),
     ReviewRaised(ReviewReason),
     ReviewCleared { by: String },
     RefundReserved { refund: RefundId, amount: i64, captures: Vec<(CaptureId, i64)> },
@@ -85,6 +87,7 @@ impl IntentEvent {
             Happened::CompensationWanted { .. } => "compensation.wanted",
             Happened::CompensationOpened { .. } => "compensation.opened",
             Happened::CompensationClosed { .. } => "compensation.closed",
+            Happened::RiskAfter(_) => "intent.risk_after",
             Happened::ReviewRaised(_) => "review.raised",
             Happened::ReviewCleared { .. } => "review.cleared",
             Happened::RefundReserved { .. } => "refund.reserved",
@@ -118,9 +121,6 @@ impl Intent {
             Happened::AttemptOpened(attempt) => {
                 self.last_failure = None;
                 self.scheduled_for = None;
-                if let Some(plan) = &mut self.plan {
-                    plan.next += 1;
-                }
                 self.attempts.push((**attempt).clone());
             }
             Happened::OperationOpened(open) => {
@@ -179,6 +179,7 @@ impl Intent {
                 self.review.get_or_insert(Review { reason: *reason, since });
             }
             Happened::ReviewCleared { .. } => self.review = None,
+            Happened::RiskAfter(wanted) => self.risk_after = *wanted,
             Happened::RefundReserved { refund, amount, captures } => {
                 self.refunds.entry(*refund).or_default().pending += amount;
                 self.take_of_captures(captures, 1);
@@ -330,7 +331,7 @@ impl Intent {
     fn is_released(&self, winner: &Attempt) -> bool {
         let done = |capture: &&CaptureRecord| match capture.status {
             CaptureStatus::Captured | CaptureStatus::Settled => true,
-            CaptureStatus::Pending | CaptureStatus::Failed => false,
+            CaptureStatus::Pending | CaptureStatus::Declined | CaptureStatus::Failed => false,
         };
         let mut final_captures = self.captures.iter().filter(|capture| capture.attempt == winner.id).filter(done);
         winner.known.released.is_set()
@@ -371,7 +372,7 @@ impl Intent {
         }
         let open = |capture: &CaptureRecord| match capture.status {
             CaptureStatus::Captured | CaptureStatus::Pending => true,
-            CaptureStatus::Settled | CaptureStatus::Failed => false,
+            CaptureStatus::Settled | CaptureStatus::Declined | CaptureStatus::Failed => false,
         };
         let unsettled = self.captures.iter().any(|capture| capture.attempt == winner.id && open(capture));
         match winner.success_on {

@@ -25,7 +25,7 @@ pub(crate) enum Command {
     /// The first attempt of a scheduled payment, now that it is due.
     Due { plan: PlanRecord, attempt: Box<Attempt>, operation: Box<OpenOp> },
     /// A further attempt of the same confirmation, after a decline or a proof that nothing was executed.
-    Cascade { attempt: Box<Attempt>, operation: Box<OpenOp> },
+    Cascade { plan: Option<PlanRecord>, attempt: Box<Attempt>, operation: Box<OpenOp> },
     /// The host's risk check refuses.
     Refuse,
     /// The host's risk check holds.
@@ -248,10 +248,10 @@ impl Intent {
                 self.free(CommandKind::Due)?;
                 Ok(opening(Some(plan), attempt, operation))
             }
-            Command::Cascade { attempt, operation } => {
+            Command::Cascade { plan, attempt, operation } => {
                 self.free(CommandKind::Cascade)?;
                 self.no_live_attempt()?;
-                Ok(opening(None, attempt, operation))
+                Ok(opening(plan.as_ref(), attempt, operation))
             }
             Command::Refuse => {
                 self.listed(CommandKind::Refuse)?;
@@ -384,7 +384,7 @@ impl Intent {
     fn has_final_capture(&self) -> bool {
         self.captures.iter().any(|capture| match (capture.status, capture.rest) {
             (CaptureStatus::Pending | CaptureStatus::Captured | CaptureStatus::Settled, Rest::Release) => true,
-            (CaptureStatus::Failed, _)
+            (CaptureStatus::Declined | CaptureStatus::Failed, _)
             | (CaptureStatus::Pending | CaptureStatus::Captured | CaptureStatus::Settled, Rest::Keep) => false,
         })
     }

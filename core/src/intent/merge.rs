@@ -230,8 +230,8 @@ impl Merge<'_> {
             self.learn_capture(&capture, CaptureStatus::Captured, None);
             self.close_operation(operation.id, OperationStatus::Done);
         } else if matches!(status, AttemptStatus::Voided | AttemptStatus::Cancelled | AttemptStatus::Failed) {
-            self.learn_capture(&capture, CaptureStatus::Failed, None);
-            self.close_operation(operation.id, OperationStatus::NotExecuted);
+            self.learn_capture(&capture, CaptureStatus::Declined, None);
+            self.close_operation(operation.id, OperationStatus::Declined);
         }
     }
 
@@ -265,10 +265,9 @@ impl Merge<'_> {
             state.captures.iter().filter(|capture| capture.attempt == id).cloned().collect()
         };
         let captures = of_attempt(&self.state);
-        let failed_late: i64 = known.failed_minor;
         let recorded: i64 = captures.iter().filter(|capture| taken(capture.status)).map(|c| c.amount.minor()).sum();
         let asked = captures.iter().any(|capture| capture.status == CaptureStatus::Pending);
-        let missing = known.captured_minor - recorded - self.failed_late(&captures).min(failed_late);
+        let missing = known.captured_minor - recorded - recorded_failed(&captures);
         if missing > 0 && !asked {
             let whole = known.captured_minor >= known.granted.capturable_max.unwrap_or(known.authorized_minor);
             let automatic = self.state.capture_method == CaptureMethod::Automatic;
@@ -284,9 +283,10 @@ impl Merge<'_> {
             };
             self.happen(Happened::CaptureAdded(record));
         }
-        let mut to_fail = failed_late - self.failed_late(&of_attempt(&self.state));
+        let mut to_fail = known.failed_minor - recorded_failed(&of_attempt(&self.state));
         for capture in of_attempt(&self.state).iter().rev() {
-            if to_fail > 0 && capture.status != CaptureStatus::Failed && capture.amount.minor() <= to_fail {
+            let may_fail = capture.status < CaptureStatus::Failed && capture.status != CaptureStatus::Declined;
+            if may_fail && to_fail > 0 && capture.amount.minor() <= to_fail {
                 to_fail -= capture.amount.minor();
                 self.happen(Happened::CaptureLearnt { capture: capture.id, status: CaptureStatus::Failed, handle: None });
                 if let Some(operation) = capture.operation {
@@ -299,17 +299,6 @@ impl Merge<'_> {
                 self.learn_capture(capture, CaptureStatus::Settled, None);
             }
         }
-    }
-
-    /// What is recorded as failed of what the processor had taken: a capture that it declined at once isn't in it.
-    fn failed_late(&self, captures: &[CaptureRecord]) -> i64 {
-        let late = |capture: &&CaptureRecord| {
-            let declined_at_once = capture.operation.and_then(|id| self.state.operation(id)).is_some_and(|operation| {
-                matches!(operation.status, OperationStatus::NotExecuted)
-            });
-            capture.status == CaptureStatus::Failed && !declined_at_once
-        };
-        captures.iter().filter(late).map(|capture| capture.amount.minor()).sum()
     }
 
     /// A winner is decided once, in the order of commits; any other success goes back.
@@ -358,7 +347,7 @@ impl Merge<'_> {
             CaptureReport::Captured(handle, _) => (CaptureStatus::Captured, Some(handle.clone())),
             CaptureReport::Settled(handle, _) => (CaptureStatus::Settled, Some(handle.clone())),
             CaptureReport::Pending(handle, _) => (CaptureStatus::Pending, Some(handle.clone())),
-            CaptureReport::Declined(_) => (CaptureStatus::Failed, None),
+            CaptureReport::Declined(_) => (CaptureStatus::Declined, None),
         };
         let total = self.baseline(operation) + record.amount.minor();
         self.learn_capture(&capture, status, handle);
@@ -368,7 +357,9 @@ impl Merge<'_> {
                 self.close_operation(operation, OperationStatus::Done);
             }
             CaptureStatus::Pending => self.close_operation(operation, OperationStatus::Pending),
-            CaptureStatus::Failed => self.close_operation(operation, OperationStatus::NotExecuted),
+            CaptureStatus::Declined | CaptureStatus::Failed => {
+                self.close_operation(operation, OperationStatus::Declined);
+            }
         }
         self.settle_captures(record.attempt);
     }
@@ -489,7 +480,7 @@ impl Merge<'_> {
             }
             OperationKind::Capture => {
                 if let Some(capture) = self.capture_of(operation) {
-                    self.learn_capture(&capture, CaptureStatus::Failed, None);
+                    self.learn_capture(&capture, CaptureStatus::Declined, None);
                 }
             }
             OperationKind::Complete
@@ -671,6 +662,12 @@ fn closing(kind: OperationKind, status: AttemptStatus) -> Option<OperationStatus
 fn taken(status: CaptureStatus) -> bool {
     match status {
         CaptureStatus::Captured | CaptureStatus::Settled => true,
-        CaptureStatus::Pending | CaptureStatus::Failed => false,
+        CaptureStatus::Pending | CaptureStatus::Declined | CaptureStatus::Failed => false,
     }
+}
+
+/// What is recorded as taken once and failed later.
+fn recorded_failed(captures: &[CaptureRecord]) -> i64 {
+    let failed = captures.iter().filter(|capture| capture.status == CaptureStatus::Failed);
+    failed.map(|capture| capture.amount.minor()).sum()
 }

@@ -33,5 +33,5 @@ pub(crate) use machine::{Command, Illegal, decide};
 pub(crate) use merge::{News, Observation, Reading, Source, merge};
 pub(crate) use new::{Limits, check_amount, check_details, check_url};
 pub(crate) use state::{
-    Closure, Compensation, Ended, Intent, Known, OpStage, OpenOp, PlanRecord, RefundShare, Review, StepRecord,
+    Closure, Compensation, Ended, Intent, KeyUse, Known, OpStage, OpenOp, PlanRecord, RefundShare, Review, RiskAfter, StepRecord,
 };

@@ -56,6 +56,9 @@ pub struct Intent {
     pub(crate) plan: Option<PlanRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) review: Option<Review>,
+    /// That the host's risk check still has to look at the authorization.
+    #[serde(default, skip_serializing_if = "RiskAfter::is_settled")]
+    pub(crate) risk_after: RiskAfter,
     /// What each refund holds back or has given, so that news of one is counted once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) refunds: BTreeMap<RefundId, RefundShare>,
@@ -106,6 +109,8 @@ pub struct Attempt {
     pub(crate) account: AccountRef,
     pub(crate) method: PaymentMethod,
     pub(crate) amount: Money,
+    /// When this attempt takes the money: a risk check after authorization makes it later than the intent's.
+    pub(crate) capture_method: CaptureMethod,
     pub(crate) challenge: Challenge,
     pub(crate) success_on: SuccessOn,
     /// The operation that opened it: its reference is what the processor knows the payment by.
@@ -344,11 +349,19 @@ pub struct OpenOp {
     pub(crate) stage: OpStage,
     /// Where the verb's idempotency record is, which the outcome completes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) idempotency: Option<String>,
+    pub(crate) idempotency: Option<KeyUse>,
     pub(crate) opened_at: Timestamp,
     /// How the intent ends once a cancel is done; without it the attempt alone is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ends: Option<Ended>,
+}
+
+/// Which idempotency record a verb's outcome completes, and what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyUse {
+    pub(crate) name: String,
+    pub(crate) fingerprint: String,
 }
 
 /// One step of an open operation, as it was first built.
@@ -439,6 +452,23 @@ pub struct PlannedAccount {
     pub reason: String,
 }
 
+/// Whether the host's risk check has to look at an authorization before its capture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RiskAfter {
+    /// It needn't, or has.
+    #[default]
+    Settled,
+    /// It has to.
+    Wanted,
+}
+
+impl RiskAfter {
+    pub(crate) fn is_settled(&self) -> bool {
+        *self == Self::Settled
+    }
+}
+
 /// Why a person has to look at an intent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -466,6 +496,8 @@ pub enum ReviewReason {
     RiskHold,
     /// Less was authorized than asked, and it couldn't be given back.
     PartialAuthorization,
+    /// The account of an open operation isn't registered any more.
+    NoConnector,
 }
 
 /// What one refund holds back or has given, in minor units.

@@ -149,11 +149,13 @@ impl AttemptStatus {
 pub enum CaptureStatus {
     /// Asked; the answer is open.
     Pending,
+    /// Declined at once, or proved not executed.
+    Declined,
     /// Taken, not settled.
     Captured,
     /// Arrived.
     Settled,
-    /// Declined, proved not executed, or failed later.
+    /// Taken once, and failed later.
     Failed,
 }
 

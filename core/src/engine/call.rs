@@ -1,0 +1,287 @@
+//! One call to a processor: which step comes next, its bytes, its one send, and what its answer means.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::connector::{
+    AuthorizeReport, Authorization, CaptureReport, CloseReport, Connector, Echoes, Effect, Exchange, Handle, Operation,
+    Outcome, PrepareReport, RefundReport, Request, Response, Slot, Stage, Step, StepKey, Unsendable, op, outcome_of,
+};
+use crate::error::{Error, ErrorKind, Fault};
+use crate::intent::{Attempt, Intent, OpenOp, OperationKind, StepRecord};
+use crate::money::Money;
+use crate::refund::{Allocation, RefundReason, RefundState};
+use crate::runtime::Clock;
+use crate::secret::Volatile;
+
+/// What an answer reports, whichever step it answers.
+#[derive(Debug)]
+pub(crate) enum Report {
+    Prepared(Handle),
+    Authorize(AuthorizeReport),
+    Increment(AuthorizeReport),
+    Capture(CaptureReport),
+    Close(CloseReport),
+    Refund(RefundReport),
+}
+
+/// Reads an answer.
+type Reader = Box<dyn Fn(&Response) -> Outcome<Report> + Send + Sync>;
+
+/// A step that is ready to be sent: its bytes exist before its first write does.
+pub(crate) struct Call {
+    pub(crate) step: Step,
+    pub(crate) record: StepRecord,
+    request: Request,
+    read: Reader,
+}
+
+/// Why a step can't be built.
+#[derive(Debug)]
+pub(crate) enum CannotCall {
+    /// The account doesn't offer it.
+    NotOffered(&'static str),
+    /// The processor can't be asked this.
+    Unsendable(Unsendable),
+    /// A part of it couldn't be kept and is gone.
+    Gone,
+    /// The processor's identifier isn't known yet.
+    NoHandle,
+}
+
+impl From<CannotCall> for Error {
+    fn from(cannot: CannotCall) -> Self {
+        match cannot {
+            CannotCall::NotOffered(what) => Error::new(ErrorKind::Unsupported, format!("the account doesn't offer `{what}`"))
+                .with_faults(vec![Fault::new("account", format!("it doesn't offer `{what}`"), "use another verb or account")]),
+            CannotCall::Unsendable(Unsendable(fault)) => Error::invalid(fault),
+            CannotCall::Gone | CannotCall::NoHandle => {
+                Error::new(ErrorKind::Unsupported, "the processor's identifier of the payment isn't known")
+            }
+        }
+    }
+}
+
+impl Call {
+    fn new<O: Operation>(
+        step: Step,
+        exchange: Arc<dyn Exchange<O>>,
+        op: O,
+        open: &OpenOp,
+        echoes: Echoes,
+        wrap: fn(O::Report) -> Report,
+    ) -> Result<Self, CannotCall> {
+        let key = StepKey::new(open.id, O::STEP);
+        let request = exchange.request(&op, &key).and_then(Request::checked).map_err(CannotCall::Unsendable)?;
+        let volatile = op.volatile_part().or(request.volatile_part()).map(Into::into);
+        let hash = request.wire_hash().iter().map(|byte| format!("{byte:02x}")).collect();
+        let record = StepRecord { step: O::STEP.into(), hash, volatile };
+        let read = Box::new(move |answer: &Response| match outcome_of(exchange.as_ref(), &op, answer, echoes) {
+            Outcome::Answered(report) => Outcome::Answered(wrap(report)),
+            Outcome::NotExecuted(proof) => Outcome::NotExecuted(proof),
+            Outcome::Unknown(doubt) => Outcome::Unknown(doubt),
+        });
+        Ok(Self { step, record, request, read })
+    }
+
+    /// The next step of an intent's operation, as the state says.
+    pub(crate) fn next(
+        connector: &Connector,
+        intent: &Intent,
+        attempt: &Attempt,
+        open: &OpenOp,
+        payload: &Volatile,
+    ) -> Result<Self, CannotCall> {
+        let echoes = connector.capabilities.echoes;
+        let handle = || attempt.known.handle.clone().ok_or(CannotCall::NoHandle);
+        let reference = open.id.reference();
+        match open.kind {
+            OperationKind::Authorize => authorizing(connector, intent, attempt, open),
+            OperationKind::Complete => {
+                let Slot { step, exchange } = offered(&connector.complete, "complete")?;
+                let op = op::Complete::new(attempt.operation.reference(), handle()?, attempt.amount, payload.clone());
+                Self::new(step, exchange, op, open, echoes, Report::Authorize)
+            }
+            OperationKind::Capture => {
+                let Slot { step, exchange } = offered(&connector.capture, "capture")?;
+                let op = op::Capture::new(reference, handle()?, open.amount, open.rest);
+                Self::new(step, exchange, op, open, echoes, Report::Capture)
+            }
+            OperationKind::Increment => {
+                let Slot { step, exchange } = offered(&connector.increment, "increment")?;
+                let by = Money::from_minor(open.amount.minor() - open.baseline, open.amount.currency());
+                let op = op::Increment::new(reference, handle()?, by, open.amount);
+                Self::new(step, exchange, op, open, echoes, Report::Increment)
+            }
+            OperationKind::Void | OperationKind::Release | OperationKind::CompensateVoid => {
+                let Slot { step, exchange } = offered(&connector.void, "void")?;
+                let op = op::Void::new(reference, handle()?, open.amount);
+                Self::new(step, exchange, op, open, echoes, Report::Close)
+            }
+            OperationKind::Cancel => {
+                let Slot { step, exchange } = offered(&connector.cancel, "cancel")?;
+                let op = op::Cancel::new(reference, handle()?, open.amount);
+                Self::new(step, exchange, op, open, echoes, Report::Close)
+            }
+            OperationKind::CompensateRefund | OperationKind::Refund => {
+                let Slot { step, exchange } = offered(&connector.refund, "refund")?;
+                let op = op::Refund::new(reference, handle()?, open.amount, RefundReason::DuplicateOrder);
+                Self::new(step, exchange, op, open, echoes, Report::Refund)
+            }
+        }
+    }
+
+    /// The step of a refund's part.
+    pub(crate) fn refund(
+        connector: &Connector,
+        refund: &RefundState,
+        part: &Allocation,
+        open: &OpenOp,
+    ) -> Result<Self, CannotCall> {
+        let Slot { step, exchange } = offered(&connector.refund, "refund")?;
+        let op = op::Refund::new(open.id.reference(), part.original.clone(), part.amount, refund.reason.clone());
+        Self::new(step, exchange, op, open, connector.capabilities.echoes, Report::Refund)
+    }
+
+    /// Whether a step that was recorded may be sent again with these bytes.
+    pub(crate) fn same_bytes(&self, open: &OpenOp) -> bool {
+        let recorded = open.steps.iter().find(|record| record.step == self.record.step);
+        recorded.is_none_or(|record| record.hash == self.record.hash)
+    }
+
+    /// Sends once, and says what became of it.
+    pub(crate) async fn send(&self, connector: &Connector, clock: &dyn Clock, timeout: Duration) -> Outcome<Report> {
+        match deliver(connector, self.request.clone(), clock, timeout).await {
+            Ok(answer) => (self.read)(&answer),
+            Err(outcome) => outcome,
+        }
+    }
+
+    pub(crate) fn moves_money(&self) -> bool {
+        match self.step.effect() {
+            Effect::MovesMoney => true,
+            Effect::Preparatory => false,
+        }
+    }
+}
+
+fn authorizing(
+    connector: &Connector,
+    intent: &Intent,
+    attempt: &Attempt,
+    open: &OpenOp,
+) -> Result<Call, CannotCall> {
+    if attempt.method.volatile_part().is_some() && !intact(&attempt.method) {
+        return Err(CannotCall::Gone);
+    }
+    let authorize = authorization(intent, attempt, open);
+    let echoes = connector.capabilities.echoes;
+    match connector.authorize.clone().ok_or(CannotCall::NotOffered("authorize"))? {
+        Authorization::OneCall(step, exchange) => {
+            Call::new(step, exchange, authorize, open, echoes, Report::Authorize)
+        }
+        Authorization::HandleFirst { prepare: (step, prepare), execute: (money, execute) } => {
+            match attempt.known.handle.clone() {
+                None => Call::new(step, prepare, op::Prepare::new(authorize), open, echoes, prepared),
+                Some(handle) => {
+                    let op = op::Execute::new(authorize, handle);
+                    Call::new(money, execute, op, open, echoes, Report::Authorize)
+                }
+            }
+        }
+    }
+}
+
+fn prepared(report: PrepareReport) -> Report {
+    match report {
+        PrepareReport::Prepared(handle, _) => Report::Prepared(handle),
+        PrepareReport::Declined(decline) => Report::Authorize(AuthorizeReport::Declined(decline)),
+    }
+}
+
+/// The authorization that an attempt asks for: the same from the same state, whoever builds it.
+fn authorization(intent: &Intent, attempt: &Attempt, open: &OpenOp) -> op::Authorize {
+    let details = &intent.details;
+    let authorize = op::Authorize::new(open.id.reference(), attempt.amount, attempt.method.clone(), attempt.capture_method)
+        .mode(intent.mode)
+        .challenge(attempt.challenge)
+        .details(details.clone());
+    match &details.return_url {
+        Some(url) => authorize.return_url(url.replace("{payment}", &intent.id.to_string())),
+        None => authorize,
+    }
+}
+
+/// Whether what can't be kept of a method is still there.
+fn intact(method: &crate::PaymentMethod) -> bool {
+    match method {
+        crate::PaymentMethod::NetworkToken { cryptogram: volatile, .. }
+        | crate::PaymentMethod::Wallet { payload: volatile, .. } => volatile.get().is_some(),
+        crate::PaymentMethod::CardToken { .. }
+        | crate::PaymentMethod::BankRedirect { .. }
+        | crate::PaymentMethod::OpenBanking { .. }
+        | crate::PaymentMethod::DirectDebit { .. }
+        | crate::PaymentMethod::Voucher { .. }
+        | crate::PaymentMethod::BankTransfer
+        | crate::PaymentMethod::Bnpl { .. }
+        | crate::PaymentMethod::Provider { .. } => true,
+    }
+}
+
+fn offered<O: Operation>(slot: &Option<Slot<O>>, name: &'static str) -> Result<Slot<O>, CannotCall> {
+    slot.clone().ok_or(CannotCall::NotOffered(name))
+}
+
+/// Asks a read or a look-up: no write, no key, no lock.
+pub(crate) async fn ask<O: Operation>(
+    connector: &Connector,
+    exchange: &dyn Exchange<O>,
+    op: &O,
+    key: &StepKey,
+    clock: &dyn Clock,
+    timeout: Duration,
+) -> Outcome<O::Report> {
+    let request = match exchange.request(op, key).and_then(Request::checked) {
+        Ok(request) => request,
+        Err(_) => return Outcome::unknown(Stage::Prepared, "the processor can't be asked this"),
+    };
+    match deliver(connector, request, clock, timeout).await {
+        Ok(answer) => outcome_of(exchange, op, &answer, connector.capabilities.echoes),
+        Err(outcome) => outcome,
+    }
+}
+
+/// A time-out becomes Unknown here: the answer may be on its way.
+async fn deliver<R>(
+    connector: &Connector,
+    request: Request,
+    clock: &dyn Clock,
+    timeout: Duration,
+) -> Result<Response, Outcome<R>> {
+    match within(connector.transport.send(request), clock.sleep(timeout)).await {
+        Some(Ok(answer)) => Ok(answer),
+        Some(Err(error)) => Err(Outcome::from_transport(error)),
+        None => Err(Outcome::unknown(Stage::Sent, "no answer in time")),
+    }
+}
+
+/// The first future's output, unless the second ends before it.
+async fn within<T>(work: impl Future<Output = T>, limit: impl Future<Output = ()>) -> Option<T> {
+    let (mut work, mut limit) = (pin!(work), pin!(limit));
+    std::future::poll_fn(move |cx: &mut Context<'_>| {
+        if let Poll::Ready(output) = Pin::as_mut(&mut work).poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        Pin::as_mut(&mut limit).poll(cx).map(|()| None)
+    })
+    .await
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").field("step", &self.record.step).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,503 @@
+//! How an operation is driven: persist, call, persist. The live path and recovery are this one loop.
+//!
+//! W1 is committed before [`Inner::drive`] is called. The loop sends a step, commits a handle (W2) where the account
+//! gives one first, and commits the outcome (W3) together with whatever follows by itself: the next account, a
+//! challenge, an automatic capture.
+
+use std::sync::Arc;
+
+use super::Inner;
+use super::aggregate::Loaded;
+use super::call::{Call, Report};
+use super::commit::CommitFailure;
+use super::operation::OpRequest;
+use super::policy::PartialAuthorization;
+use super::route::{AfterDecline, Ask};
+use crate::action::Action;
+use crate::connector::{AuthorizeReport, Connector, Doubt, Handle, NotExecuted, Outcome, Standing};
+use crate::error::Result;
+use crate::id::{CaptureId, OperationId};
+use crate::intent::{
+    self, Attempt, AttemptStatus, CaptureMethod, Challenge, Command, Ended, Happened, Intent, IntentEvent, IntentMode,
+    KeyUse, News, Observation, OpStage, OperationKind, OperationStatus, Reading, Rest, RiskAfter, Source,
+};
+use crate::secret::Volatile;
+use crate::store::{JobKey, Queue, RowKey, RowKind};
+use crate::tenant::Tenant;
+
+/// An operation that is under way: the call to send next, and the lease that allows it.
+#[derive(Debug)]
+pub(crate) struct Drive {
+    pub(crate) operation: OperationId,
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) call: Call,
+    pub(crate) epoch: u64,
+    pub(crate) sending: Sending,
+    pub(crate) payload: Volatile,
+}
+
+/// Whether the step may have been sent before: then a proof that this send did nothing proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sending {
+    First,
+    Again,
+}
+
+/// What came of driving.
+#[derive(Debug)]
+pub(crate) struct Driven {
+    pub(crate) loaded: Loaded<Intent>,
+    /// The last answer's action, with what no row keeps of it.
+    pub(crate) action: Option<Action>,
+}
+
+enum Sent {
+    News(News),
+    Handle(Handle),
+}
+
+impl Inner {
+    /// Drives an operation until nothing follows by itself.
+    pub(crate) async fn drive(&self, tenant: &Tenant, loaded: Loaded<Intent>, drive: Drive) -> Result<Driven> {
+        let (mut loaded, mut drive) = (loaded, drive);
+        let mut action = None;
+        loop {
+            let outcome = self.send(tenant, &drive).await;
+            let news = match self.news_of(&loaded.state, &drive, outcome, &mut action) {
+                Sent::News(news) => news,
+                Sent::Handle(handle) => match self.keep_handle(tenant, &loaded, drive, handle).await? {
+                    Kept::Go(after, next) => {
+                        (loaded, drive) = (after, *next);
+                        continue;
+                    }
+                    Kept::Stop(after) => return Ok(Driven { loaded: after, action }),
+                },
+            };
+            let lease = Lease { job: job_key(&loaded.state, drive.operation), epoch: drive.epoch };
+            let (after, next) = self.write_outcome(tenant, loaded, drive.operation, lease, news).await?;
+            loaded = after;
+            match next {
+                Some(next) => drive = next,
+                None => return Ok(Driven { loaded, action }),
+            }
+        }
+    }
+
+    async fn send(&self, tenant: &Tenant, drive: &Drive) -> Outcome<Report> {
+        let span = tracing::info_span!(
+            "paymux.call",
+            %tenant,
+            operation = %drive.operation,
+            account = %drive.connector.account(),
+            step = %drive.call.record.step,
+        );
+        let outcome = {
+            use tracing::Instrument as _;
+            let timeout = self.policy.call_timeout;
+            drive.call.send(&drive.connector, self.runtime.clock.as_ref(), timeout).instrument(span.clone()).await
+        };
+        let word = match &outcome {
+            Outcome::Answered(_) => "answered",
+            Outcome::NotExecuted(_) => "not_executed",
+            Outcome::Unknown(_) => "unknown",
+        };
+        span.in_scope(|| tracing::info!(outcome = word, "the processor was called"));
+        outcome
+    }
+
+    /// What an outcome is to the state. A step that moves no money leaves nothing in doubt; a later proof never takes
+    /// an earlier doubt back.
+    fn news_of(&self, state: &Intent, drive: &Drive, outcome: Outcome<Report>, action: &mut Option<Action>) -> Sent {
+        let operation = drive.operation;
+        Sent::News(match outcome {
+            Outcome::Answered(Report::Prepared(handle)) => return Sent::Handle(handle),
+            Outcome::Answered(report) => {
+                if let Report::Authorize(AuthorizeReport::ActionNeeded(_, needed, _)) = &report {
+                    *action = Some(needed.clone());
+                }
+                answer(state, operation, report)
+            }
+            Outcome::NotExecuted(proof) => match drive.sending {
+                Sending::First => News::NotExecuted { operation, proof },
+                Sending::Again if !drive.call.moves_money() => News::NotExecuted { operation, proof },
+                Sending::Again => News::Doubt { operation, doubt: doubtful(state, operation, &proof) },
+            },
+            Outcome::Unknown(doubt) if drive.call.moves_money() => News::Doubt { operation, doubt },
+            Outcome::Unknown(doubt) => {
+                News::NotExecuted { operation, proof: NotExecuted::NotSent(doubt.why) }
+            }
+        })
+    }
+
+    /// W2: the handle, and the next step's hash, before that step is sent.
+    async fn keep_handle(
+        &self,
+        tenant: &Tenant,
+        loaded: &Loaded<Intent>,
+        drive: Drive,
+        handle: Handle,
+    ) -> Result<Kept> {
+        let operation = drive.operation;
+        let mut before = loaded.clone();
+        for _ in 0..WRITE_TRIES {
+            let Some(open) = before.state.lock(operation).cloned() else { return Ok(Kept::Stop(before)) };
+            let Some(mut attempt) = before.state.attempt(open.attempt).cloned() else { return Ok(Kept::Stop(before)) };
+            attempt.known.handle = Some(handle.clone());
+            let Ok(call) = Call::next(&drive.connector, &before.state, &attempt, &open, &drive.payload) else {
+                return Ok(Kept::Stop(before));
+            };
+            let mut work = self.work();
+            let what =
+                Happened::StepRecorded { operation, step: call.record.clone(), handle: Some(handle.clone()) };
+            let events = [IntentEvent { at: work.at, what }];
+            work.epoch(job_key(&before.state, operation), drive.epoch);
+            match self.write_intent(tenant, work, Some(&before), &events).await {
+                Ok(after) => {
+                    let drive = Drive { call, sending: Sending::First, ..drive };
+                    return Ok(Kept::Go(after, Box::new(drive)));
+                }
+                Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
+                // Nothing that moves money was sent: whoever holds the lease, or recovery, goes on from here.
+                Err(CommitFailure::Fenced | CommitFailure::NotCommitted(_) | CommitFailure::InDoubt) => {
+                    return Ok(Kept::Stop(in_memory_unknown(before, operation)));
+                }
+                Err(CommitFailure::Broken(error)) => return Err(error),
+            }
+        }
+        Ok(Kept::Stop(in_memory_unknown(before, operation)))
+    }
+
+    /// W3: the outcome, and what follows it by itself, in one commit. Evidence is never thrown away: a worker that
+    /// was fenced off gives its news to the merge like any other.
+    pub(crate) async fn write_outcome(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<Intent>,
+        operation: OperationId,
+        lease: Lease,
+        news: News,
+    ) -> Result<(Loaded<Intent>, Option<Drive>)> {
+        let (mut before, mut lease) = (loaded, Some(lease));
+        for _ in 0..WRITE_TRIES {
+            let source = if lease.is_some() { Source::Driver(operation) } else { Source::Outside };
+            let mut events = intent::merge(&before.state, &self.observation(source, news.clone())).into_events();
+            let after = fold(before.state.clone(), &events);
+            let used = before.state.lock(operation).and_then(|open| open.idempotency.clone());
+            let follow = match &lease {
+                Some(_) => self.follow_up(tenant, &after, operation, used).await?,
+                None => None,
+            };
+            let next = follow.map(|(more, next)| {
+                events.extend(more);
+                next
+            });
+            if events.is_empty() && lease.is_none() {
+                return Ok((before, None));
+            }
+            let mut work = self.work();
+            if let Some(lease) = &lease {
+                work.epoch(lease.job, lease.epoch);
+            }
+            self.keep_evidence(&mut work, &before.state, &news)?;
+            match self.write_intent(tenant, work, Some(&before), &events).await {
+                Ok(after) => return Ok((after, next.flatten())),
+                Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
+                Err(CommitFailure::Fenced) => {
+                    before = self.reload(tenant, &before).await?;
+                    lease = None;
+                }
+                Err(CommitFailure::NotCommitted(error)) => {
+                    tracing::error!(%operation, %error, "an outcome couldn't be written: recovery will ask again");
+                    return Ok((in_memory_unknown(before, operation), None));
+                }
+                Err(CommitFailure::InDoubt) => return Ok((in_memory_unknown(before, operation), None)),
+                Err(CommitFailure::Broken(error)) => return Err(error),
+            }
+        }
+        Ok((in_memory_unknown(before, operation), None))
+    }
+
+    pub(crate) fn observation(&self, source: Source, news: News) -> Observation {
+        let mode = self.mode_of(&news);
+        Observation {
+            at: self.runtime.clock.now(),
+            source,
+            news,
+            on_late_success: self.policy.on_late_success,
+            fresh_capture: CaptureId::from_uuid(mode, self.uuid()),
+        }
+    }
+
+    fn mode_of(&self, news: &News) -> crate::tenant::Mode {
+        match news {
+            News::Payment { attempt, .. } => attempt.mode(),
+            News::Capture { operation, .. }
+            | News::Close { operation, .. }
+            | News::Increment { operation, .. }
+            | News::CompensationRefund { operation, .. }
+            | News::NotExecuted { operation, .. }
+            | News::Doubt { operation, .. } => operation.mode(),
+        }
+    }
+
+    /// What follows news from outside by itself: an attempt that waited has its answer.
+    pub(crate) async fn follow_news(
+        &self,
+        tenant: &Tenant,
+        before: &Intent,
+        events: &mut Vec<IntentEvent>,
+    ) -> Result<Option<Drive>> {
+        let after = fold(before.clone(), events);
+        for attempt in &after.attempts {
+            let moved = before.attempt(attempt.id).is_some_and(|old| old.status != attempt.status);
+            if !moved {
+                continue;
+            }
+            let used = before.lock(attempt.operation).and_then(|open| open.idempotency.clone());
+            if let Some((more, next)) = self.follow_up(tenant, &after, attempt.operation, used).await? {
+                events.extend(more);
+                return Ok(next);
+            }
+        }
+        Ok(None)
+    }
+
+    /// What follows an operation's outcome by itself.
+    async fn follow_up(
+        &self,
+        tenant: &Tenant,
+        state: &Intent,
+        operation: OperationId,
+        used: Option<KeyUse>,
+    ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
+        let Some(record) = state.operation(operation) else { return Ok(None) };
+        let settled = match record.status {
+            OperationStatus::Done | OperationStatus::Declined | OperationStatus::NotExecuted => true,
+            OperationStatus::Prepared
+            | OperationStatus::Unknown
+            | OperationStatus::Pending
+            | OperationStatus::Abandoned => false,
+        };
+        let authorizing = matches!(record.kind, OperationKind::Authorize | OperationKind::Complete);
+        let Some(attempt) = state.attempt(record.attempt).filter(|_| settled && authorizing) else { return Ok(None) };
+        if state.open_op.is_some() || state.ended.is_some() {
+            return Ok(None);
+        }
+        let now = self.runtime.clock.now();
+        match attempt.status {
+            AttemptStatus::NotExecuted => {
+                let ask = Ask { method: attempt.method.clone(), challenge: attempt.challenge, used };
+                self.cascade(tenant, state, ask).await
+            }
+            AttemptStatus::Declined if state.winner.is_none() => match self.after_decline(state, attempt, now) {
+                AfterDecline::NextAccount => {
+                    let ask = Ask { method: attempt.method.clone(), challenge: attempt.challenge, used };
+                    self.cascade(tenant, state, ask).await
+                }
+                AfterDecline::Challenge => self.challenge(tenant, state, attempt, used).await,
+                AfterDecline::Wait => Ok(None),
+                AfterDecline::Fail => {
+                    let what = Happened::Ended { how: Ended::Declined, decline: attempt.known.declined.clone() };
+                    Ok(Some((vec![IntentEvent { at: now, what }], None)))
+                }
+            },
+            AttemptStatus::Authorized if state.winner == Some(attempt.id) => {
+                self.after_authorization(tenant, state, attempt, used).await
+            }
+            AttemptStatus::Opened
+            | AttemptStatus::Pending
+            | AttemptStatus::RequiresAction
+            | AttemptStatus::Declined
+            | AttemptStatus::Cancelled
+            | AttemptStatus::Authorized
+            | AttemptStatus::Captured
+            | AttemptStatus::Settled
+            | AttemptStatus::Voided
+            | AttemptStatus::Failed => Ok(None),
+        }
+    }
+
+    /// The next account of the plan, in the same commit that closes this one.
+    async fn cascade(
+        &self,
+        tenant: &Tenant,
+        state: &Intent,
+        ask: Ask,
+    ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
+        let now = self.runtime.clock.now();
+        let Some(plan) = state.plan.clone() else { return Ok(None) };
+        let in_time = now < plan.decided_at.after(self.policy.cascade_within)
+            && state.expires_at.is_none_or(|at| now < at)
+            && plan.next < plan.accounts.len();
+        if !in_time {
+            return Ok(None);
+        }
+        // An account that can't be asked at all is none: the payment waits for another method.
+        let Ok(opened) = self.open_attempt(tenant, state, &plan, &ask).await else { return Ok(None) };
+        let command = Command::Cascade {
+            plan: Some(opened.plan),
+            attempt: Box::new(opened.attempt),
+            operation: Box::new(opened.operation.clone()),
+        };
+        let Ok(events) = intent::decide(Some(state), &command, now) else { return Ok(None) };
+        Ok(Some((events, Some(Drive::first(opened.operation.id, opened.connector, opened.call)))))
+    }
+
+    /// The same account again, with a challenge: what authentication-required asks for.
+    async fn challenge(
+        &self,
+        tenant: &Tenant,
+        state: &Intent,
+        attempt: &Attempt,
+        used: Option<KeyUse>,
+    ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
+        let now = self.runtime.clock.now();
+        let Some(connector) = self.connectors.get(tenant, &attempt.account).await? else { return Ok(None) };
+        let ask = Ask { method: attempt.method.clone(), challenge: Challenge::Required, used };
+        let Ok((attempt, operation, call, connector)) = self.attempt_at(state, connector, &ask) else {
+            return Ok(None);
+        };
+        let command =
+            Command::Cascade { plan: None, attempt: Box::new(attempt), operation: Box::new(operation.clone()) };
+        let Ok(events) = intent::decide(Some(state), &command, now) else { return Ok(None) };
+        Ok(Some((events, Some(Drive::first(operation.id, connector, call)))))
+    }
+
+    /// After an authorization: less than asked goes back, the host's check is asked, or the money is taken.
+    async fn after_authorization(
+        &self,
+        tenant: &Tenant,
+        state: &Intent,
+        attempt: &Attempt,
+        used: Option<KeyUse>,
+    ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
+        let now = self.runtime.clock.now();
+        if state.mode != IntentMode::Payment {
+            return Ok(None);
+        }
+        let part = state.totals.authorized < state.amount.minor();
+        if part && self.policy.partial_authorization == PartialAuthorization::Void {
+            return self.follow(tenant, state, attempt, OperationKind::Void, used).await;
+        }
+        if self.checks_after() && state.risk_after.is_settled() {
+            let what = Happened::RiskAfter(RiskAfter::Wanted);
+            return Ok(Some((vec![IntentEvent { at: now, what }], None)));
+        }
+        match state.capture_method {
+            CaptureMethod::Automatic => self.follow(tenant, state, attempt, OperationKind::Capture, used).await,
+            CaptureMethod::Manual => Ok(None),
+        }
+    }
+
+    /// Opens a capture or a void of the winner, in the commit of what it follows.
+    pub(crate) async fn follow(
+        &self,
+        tenant: &Tenant,
+        state: &Intent,
+        attempt: &Attempt,
+        kind: OperationKind,
+        used: Option<KeyUse>,
+    ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
+        let Some(connector) = self.connectors.get(tenant, &attempt.account).await? else { return Ok(None) };
+        let amount = match kind {
+            OperationKind::Capture => state.money(state.totals.capturable()),
+            _other => state.money(state.totals.authorized),
+        };
+        let request = OpRequest { kind, amount, rest: Rest::Release, used, ends: None };
+        match self.open_operation(state, attempt, &connector, request) {
+            Ok((command, operation, call)) => match intent::decide(Some(state), &command, self.runtime.clock.now()) {
+                Ok(events) => Ok(Some((events, Some(Drive::first(operation, connector, call))))),
+                Err(_) => Ok(None),
+            },
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+enum Kept {
+    Go(Loaded<Intent>, Box<Drive>),
+    Stop(Loaded<Intent>),
+}
+
+/// Which worker may write an operation's outcome.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    pub(crate) job: JobKey,
+    pub(crate) epoch: u64,
+}
+
+impl Drive {
+    /// The first send of an operation that this instance has just opened: its job was made with epoch 1.
+    pub(crate) fn first(operation: OperationId, connector: Arc<Connector>, call: Call) -> Self {
+        Self { operation, connector, call, epoch: 1, sending: Sending::First, payload: Volatile::default() }
+    }
+}
+
+pub(crate) fn job_key(state: &Intent, operation: OperationId) -> JobKey {
+    JobKey { queue: Queue::Recovery, row: RowKey::new(RowKind::Intent, state.id.uuid()), child: operation.uuid() }
+}
+
+/// The state after events that aren't written yet.
+pub(crate) fn fold(state: Intent, events: &[IntentEvent]) -> Intent {
+    events.iter().fold(state, |state, event| match intent::apply(Some(state.clone()), event) {
+        Some(after) => after,
+        None => state,
+    })
+}
+
+/// What the caller is told when the outcome couldn't be written: it is unknown, and the row still says prepared.
+fn in_memory_unknown(loaded: Loaded<Intent>, operation: OperationId) -> Loaded<Intent> {
+    let doubt = Doubt {
+        stage: crate::connector::Stage::Prepared,
+        why: "the outcome couldn't be written".into(),
+        contradicts: crate::connector::Contradiction::None,
+    };
+    let at = loaded.state.updated_at;
+    let what = Happened::OperationUnknown { operation, since: at, doubt };
+    let state = fold(loaded.state, &[IntentEvent { at, what }]);
+    Loaded { state, ..loaded }
+}
+
+fn answer(state: &Intent, operation: OperationId, report: Report) -> News {
+    match report {
+        Report::Authorize(report) => {
+            let attempt = state.lock(operation).map(|open| open.attempt);
+            match attempt {
+                Some(attempt) => {
+                    let standing = Box::new(Standing::from(report));
+                    News::Payment { attempt, standing, reading: Reading::Answer }
+                }
+                None => lost(operation),
+            }
+        }
+        Report::Increment(report) => News::Increment { operation, report },
+        Report::Capture(report) => News::Capture { operation, report },
+        Report::Close(report) => News::Close { operation, report },
+        Report::Refund(report) => News::CompensationRefund { operation, report },
+        Report::Prepared(_) => lost(operation),
+    }
+}
+
+fn lost(operation: OperationId) -> News {
+    let doubt = Doubt {
+        stage: crate::connector::Stage::Answered,
+        why: "the answer is to another step".into(),
+        contradicts: crate::connector::Contradiction::None,
+    };
+    News::Doubt { operation, doubt }
+}
+
+/// The doubt that stays when a later send proves that it, itself, did nothing.
+pub(crate) fn doubtful(state: &Intent, operation: OperationId, proof: &NotExecuted) -> Doubt {
+    let known = state.lock(operation).and_then(|open| match &open.stage {
+        OpStage::Prepared => None,
+        OpStage::Unknown { doubt, .. } => Some(doubt.clone()),
+    });
+    known.unwrap_or_else(|| Doubt {
+        stage: crate::connector::Stage::Prepared,
+        why: format!("an earlier send may have been executed; the last was {proof}").into(),
+        contradicts: crate::connector::Contradiction::None,
+    })
+}
+
+pub(crate) const WRITE_TRIES: u32 = 8;

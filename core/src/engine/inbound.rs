@@ -1,0 +1,383 @@
+//! What processors post to us. A notice is stored before it is acted on; a hint only causes a read; what it says goes
+//! through the one merge.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Inner;
+use super::aggregate::{SCHEMA, decode_body, encode};
+use super::commit::{CommitFailure, unreadable};
+use super::payments::Payments;
+use crate::connector::{Authority, Connector, Inbound, Notice, RefundReport, Standing};
+use crate::error::Result;
+use crate::id::{AccountRef, EndpointId, OperationId, ProviderKind, ProviderRef};
+use crate::intent::{Intent, News, Reading};
+use crate::refund::{RefundNews, RefundState};
+use crate::store::{
+    Attention, Claim, Due, Index, JobKey, JobWrite, Precondition, Queue, Refusal, Row, RowKey, RowKind, Scope, Unique,
+    UniqueKey, UniqueWrite,
+};
+use crate::tenant::Tenant;
+
+/// What became of a webhook, and the HTTP answer to give.
+#[must_use]
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct WebhookReply {
+    /// The answer to the processor.
+    pub response: http::Response<Bytes>,
+    /// What became of it.
+    pub received: Received,
+}
+
+/// What became of a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// It is genuine, and stored.
+    Accepted {
+        /// How many notices were in it.
+        notices: usize,
+    },
+    /// It isn't genuine, or doesn't read as documented: nothing was stored.
+    Refused,
+    /// The store couldn't take it: the processor should send it again.
+    TryLater,
+}
+
+/// A notice as its row keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredNotice {
+    account: AccountRef,
+    kind: ProviderKind,
+    about: String,
+    reference: Option<String>,
+    act: String,
+    stage: NoticeStage,
+    tries: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum NoticeStage {
+    Received,
+    Applied,
+    Parked,
+}
+
+impl NoticeStage {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Applied => "applied",
+            Self::Parked => "parked",
+        }
+    }
+}
+
+const BODY_AT_MOST: usize = 1 << 20;
+const PARKED_TRIES: u32 = 20;
+
+impl Inner {
+    pub(crate) async fn handle_webhook(
+        self: Arc<Self>,
+        endpoint: &EndpointId,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> WebhookReply {
+        match self.receive(endpoint, headers, body).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                tracing::warn!(%endpoint, %error, "a webhook couldn't be stored");
+                reply(StatusCode::SERVICE_UNAVAILABLE, Received::TryLater)
+            }
+        }
+    }
+
+    async fn receive(
+        self: &Arc<Self>,
+        endpoint: &EndpointId,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<WebhookReply> {
+        let Some(found) = self.connectors.endpoint(endpoint).await? else {
+            return Ok(reply(StatusCode::NOT_FOUND, Received::Refused));
+        };
+        let Some(webhooks) = found.connector.webhooks.clone() else {
+            return Ok(reply(StatusCode::NOT_FOUND, Received::Refused));
+        };
+        if body.len() > BODY_AT_MOST {
+            return Ok(reply(StatusCode::PAYLOAD_TOO_LARGE, Received::Refused));
+        }
+        let inbound = Inbound { headers: headers.clone(), body };
+        let Ok(accounts) = webhooks.identify(&inbound) else {
+            return Ok(reply(StatusCode::UNAUTHORIZED, Received::Refused));
+        };
+        let verified = match webhooks.verify(&inbound, &found.secrets, self.runtime.clock.now()).await {
+            Ok(verified) => verified,
+            Err(_) => return Ok(reply(StatusCode::UNAUTHORIZED, Received::Refused)),
+        };
+        let Ok(notices) = webhooks.decode(&verified) else {
+            return Ok(reply(StatusCode::BAD_REQUEST, Received::Refused));
+        };
+        let home = accounts.first().unwrap_or(found.connector.account()).clone();
+        let count = notices.len();
+        for notice in notices {
+            let account = notice.account.clone().unwrap_or_else(|| home.clone());
+            self.take_notice(endpoint, &found.connector, account, notice).await?;
+        }
+        Ok(WebhookReply { response: webhooks.reply(), received: Received::Accepted { notices: count } })
+    }
+
+    /// Stores a notice with its job in one commit, then tries the job at once.
+    async fn take_notice(
+        self: &Arc<Self>,
+        endpoint: &EndpointId,
+        connector: &Arc<Connector>,
+        account: AccountRef,
+        notice: Notice,
+    ) -> Result<()> {
+        let located = self.locate_notice(&account, &notice).await?;
+        let tenant = match &located {
+            Some((tenant, _)) => tenant.clone(),
+            None => self.home_of(endpoint, &account).await?,
+        };
+        let mut work = self.work();
+        let stored = StoredNotice {
+            account: account.clone(),
+            kind: notice.kind,
+            about: notice.about.as_str().to_owned(),
+            reference: notice.reference.clone(),
+            act: notice.act.clone(),
+            stage: NoticeStage::Received,
+            tries: 0,
+        };
+        let key = RowKey::new(RowKind::Notice, self.uuid());
+        work.batch.preconditions.push(Precondition::Absent(key));
+        work.batch.puts.push(notice_row(key, 1, &stored, work.at)?);
+        let unique = UniqueKey::new(Scope::Notice, name_of(&account, &notice));
+        work.unique(UniqueWrite::Insert(Unique { key: unique, target: Some(key), bytes: Bytes::new(), expires_at: None }));
+        let job = JobKey { queue: Queue::Due, row: key, child: uuid::Uuid::nil() };
+        work.put_job(job, Due::After(self.policy.call_timeout + self.policy.grace));
+        match self.commit(&tenant, work).await {
+            Ok(()) => {}
+            // It was taken before, or waits: a repeat changes nothing.
+            Err(CommitFailure::Conflict(Refusal::Unique(_))) => return Ok(()),
+            Err(failure) => return Err(failure.into()),
+        }
+        let claim = Claim { tenant, job, epoch: 1 };
+        if let Err(error) = self.act_on(&claim, connector, &stored, notice.authority).await {
+            tracing::info!(%error, "a notice waits for its job");
+        }
+        Ok(())
+    }
+
+    async fn locate_notice(&self, account: &AccountRef, notice: &Notice) -> Result<Option<(Tenant, RowKey)>> {
+        let reference = notice.reference.as_deref();
+        self.locate(account, notice.kind, notice.about.as_str(), reference).await
+    }
+
+    /// Whose object a notice is about, by the processor's identifier, else by our reference.
+    async fn locate(
+        &self,
+        account: &AccountRef,
+        kind: ProviderKind,
+        about: &str,
+        reference: Option<&str>,
+    ) -> Result<Option<(Tenant, RowKey)>> {
+        let provider = ProviderRef { account: account.clone(), kind, id: about.to_owned() };
+        let by_handle = self.store.locate(&UniqueKey::provider(&provider)).await.map_err(unreadable)?;
+        match (by_handle, reference) {
+            (Some(found), _) => Ok(Some(found)),
+            (None, Some(reference)) => {
+                self.store.locate(&UniqueKey::reference(account, reference)).await.map_err(unreadable)
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Where a notice waits whose object isn't known yet: with the account's owner, else in a place of its own.
+    async fn home_of(&self, endpoint: &EndpointId, account: &AccountRef) -> Result<Tenant> {
+        match self.connectors.owner(account).await? {
+            Some(owner) => Ok(owner),
+            None => Tenant::new(PARKED, endpoint.mode()),
+        }
+    }
+
+    pub(crate) async fn notice_due(self: &Arc<Self>, claim: &Claim) -> Result<()> {
+        let rows = self.store.load(&claim.tenant, &[claim.job.row]).await.map_err(unreadable)?;
+        let Some(row) = rows.into_iter().next().flatten() else { return self.drop_job(claim).await };
+        let stored: StoredNotice = decode_body(&row.body, row.key)?;
+        let tenant = match self.locate(&stored.account, stored.kind, &stored.about, stored.reference.as_deref()).await? {
+            Some((tenant, _)) => tenant,
+            None => claim.tenant.clone(),
+        };
+        let Some(connector) = self.connectors.get(&tenant, &stored.account).await? else {
+            return self.park(claim, &stored).await;
+        };
+        self.act_on(claim, &connector, &stored, Authority::Hint).await
+    }
+
+    /// Acts on a notice: a hint reads the object, an authoritative notice is the news itself.
+    async fn act_on(
+        self: &Arc<Self>,
+        claim: &Claim,
+        connector: &Arc<Connector>,
+        stored: &StoredNotice,
+        authority: Authority,
+    ) -> Result<()> {
+        let reference = stored.reference.as_deref();
+        let Some((tenant, row)) = self.locate(&stored.account, stored.kind, &stored.about, reference).await? else {
+            return self.park(claim, stored).await;
+        };
+        let applied = match row.kind {
+            RowKind::Intent => self.payment_notice(&tenant, row, stored, authority).await?,
+            RowKind::Refund => self.refund_notice(&tenant, connector, row, stored, authority).await?,
+            RowKind::Session | RowKind::Notice | RowKind::Evidence => Applied::Nothing,
+        };
+        match applied {
+            Applied::Done => self.finish(claim, stored).await,
+            Applied::Nothing => self.park(claim, stored).await,
+        }
+    }
+
+    async fn payment_notice(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        row: RowKey,
+        stored: &StoredNotice,
+        authority: Authority,
+    ) -> Result<Applied> {
+        let Some(loaded) = self.load::<Intent>(tenant, row.id).await? else { return Ok(Applied::Nothing) };
+        match authority {
+            Authority::Hint | Authority::Refund(_) => {
+                Payments { engine: self.clone(), tenant: tenant.clone() }.sync_loaded(loaded).await?;
+                Ok(Applied::Done)
+            }
+            Authority::Payment(standing) => {
+                let mode = tenant.mode();
+                let operation =
+                    stored.reference.as_deref().and_then(|text| OperationId::from_reference(mode, text));
+                let attempt = loaded.state.attempts.iter().find(|attempt| {
+                    let by_handle = attempt.known.handle.as_ref().is_some_and(|handle| handle.as_str() == stored.about);
+                    attempt.account == stored.account && (by_handle || Some(attempt.operation) == operation)
+                });
+                let Some(attempt) = attempt.map(|attempt| attempt.id) else { return Ok(Applied::Nothing) };
+                let standing: Box<Standing> = standing;
+                let news = News::Payment { attempt, standing, reading: Reading::Read };
+                self.merge_news(tenant, loaded, news).await?;
+                Ok(Applied::Done)
+            }
+        }
+    }
+
+    async fn refund_notice(
+        &self,
+        tenant: &Tenant,
+        connector: &Connector,
+        row: RowKey,
+        stored: &StoredNotice,
+        authority: Authority,
+    ) -> Result<Applied> {
+        let Some(loaded) = self.load::<RefundState>(tenant, row.id).await? else { return Ok(Applied::Nothing) };
+        match authority {
+            Authority::Hint | Authority::Payment(_) => {
+                self.sync_refund(tenant, loaded, connector).await?;
+                Ok(Applied::Done)
+            }
+            Authority::Refund(report) => {
+                let report: RefundReport = *report;
+                let part = loaded.state.allocations.iter().find(|part| {
+                    part.handle.as_ref().is_some_and(|handle| handle.as_str() == stored.about)
+                        || stored.reference.as_deref() == Some(part.operation.reference().as_str())
+                });
+                let Some(operation) = part.map(|part| part.operation) else { return Ok(Applied::Nothing) };
+                self.merge_refund(tenant, loaded, operation, RefundNews::Report(report)).await?;
+                Ok(Applied::Done)
+            }
+        }
+    }
+
+    async fn finish(&self, claim: &Claim, stored: &StoredNotice) -> Result<()> {
+        self.restage(claim, stored, NoticeStage::Applied, JobWrite::Done(claim.job)).await
+    }
+
+    /// The object isn't known: it may appear.
+    async fn park(&self, claim: &Claim, stored: &StoredNotice) -> Result<()> {
+        if stored.tries >= PARKED_TRIES {
+            return self.restage(claim, stored, NoticeStage::Parked, JobWrite::Done(claim.job)).await;
+        }
+        let pause = self.policy.recheck.saturating_mul(2u32.saturating_pow(stored.tries));
+        let due = Due::After(pause.min(self.policy.recheck_at_most));
+        self.restage(claim, stored, NoticeStage::Parked, JobWrite::Reschedule { key: claim.job, due }).await
+    }
+
+    async fn restage(&self, claim: &Claim, stored: &StoredNotice, stage: NoticeStage, job: JobWrite) -> Result<()> {
+        let rows = self.store.load(&claim.tenant, &[claim.job.row]).await.map_err(unreadable)?;
+        let Some(row) = rows.into_iter().next().flatten() else { return Ok(()) };
+        let mut work = self.work();
+        let next = StoredNotice {
+            account: stored.account.clone(),
+            kind: stored.kind,
+            about: stored.about.clone(),
+            reference: stored.reference.clone(),
+            act: stored.act.clone(),
+            stage,
+            tries: stored.tries + 1,
+        };
+        work.batch.preconditions.push(Precondition::Version(row.key, row.version));
+        let row = Row { index: Index { created_at: row.index.created_at, ..notice_index(&next, work.at) }, ..row };
+        work.batch.puts.push(Row { version: row.version + 1, body: encode(&next)?, ..row });
+        work.epoch(claim.job, claim.epoch);
+        work.job(job);
+        match self.commit(&claim.tenant, work).await {
+            Ok(()) | Err(CommitFailure::Fenced | CommitFailure::Conflict(_)) => Ok(()),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}
+
+enum Applied {
+    Done,
+    Nothing,
+}
+
+/// One notice of a kind: by the processor's event, else by what it says, at the time that it says it.
+fn name_of(account: &AccountRef, notice: &Notice) -> String {
+    let said = match &notice.event {
+        Some(event) => format!("event/{event}"),
+        None => format!("{}/{}/{}", notice.kind.as_str(), notice.about, notice.act),
+    };
+    let digest = Sha256::digest(said.as_bytes());
+    let digest: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{account}/{digest}")
+}
+
+fn notice_index(stored: &StoredNotice, at: crate::Timestamp) -> Index {
+    Index {
+        status: stored.stage.as_str().to_owned(),
+        customer: None,
+        reference: None,
+        parent: None,
+        attention: Attention::None,
+        attention_since: None,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+fn notice_row(key: RowKey, version: u64, stored: &StoredNotice, at: crate::Timestamp) -> Result<Row> {
+    Ok(Row { key, version, schema: SCHEMA, index: notice_index(stored, at), body: encode(stored)? })
+}
+
+fn reply(status: StatusCode, received: Received) -> WebhookReply {
+    let mut response = http::Response::new(Bytes::new());
+    *response.status_mut() = status;
+    WebhookReply { response, received }
+}
+
+/// The merchant name under which notices wait that are about nothing known.
+const PARKED: &str = "~parked";

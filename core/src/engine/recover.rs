@@ -1,0 +1,653 @@
+//! Work without a caller: operations whose caller died, unknown outcomes, pending payments, what is due, what
+//! expires. Each job is claimed with an epoch; whoever is overtaken is fenced off.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::Inner;
+use super::aggregate::{Aggregate, Loaded};
+use super::call::Call;
+use super::commit::{CommitFailure, unreadable};
+use super::drive::{Drive, Driven, Lease, Sending, WRITE_TRIES};
+use super::operation::OpRequest;
+use super::payments::{Payments, stale};
+use super::refunds::RefundDrive;
+use super::resolve::Found;
+use super::route::Ask;
+use crate::connector::{Connector, NotExecuted, Outcome, RefundReadReport};
+use crate::error::Result;
+use crate::id::OperationId;
+use crate::intent::{
+    self, AttemptStatus, Challenge, Command, Ended, Happened, Intent, IntentEvent, IntentStatus, News, OpStage, OpenOp,
+    OperationKind, Reading, Rest, ReviewReason, RiskAfter, Source,
+};
+use crate::refund::{self, RefundNews, RefundState};
+use crate::risk::RiskVerdict;
+use crate::secret::Volatile;
+use crate::session::{self, Session, SessionStatus};
+use crate::store::{Claim, ClaimRequest, Due, JobWrite, Precondition, Queue, RowKind};
+use crate::tenant::Tenant;
+
+/// How much due work was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Jobs that were claimed.
+    pub claimed: u32,
+    /// Jobs that failed for now, and stay due.
+    pub failed: u32,
+}
+
+/// What workers had done when they stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Jobs that were claimed in all.
+    pub claimed: u64,
+    /// Jobs that failed for now, and stay due.
+    pub failed: u64,
+}
+
+impl Inner {
+    pub(crate) async fn recover_due(self: Arc<Self>, limit: u32) -> Result<Progress> {
+        self.work_through(&[Queue::Recovery, Queue::Sync, Queue::Due], limit).await
+    }
+
+    pub(crate) async fn expire_due(self: Arc<Self>, limit: u32) -> Result<Progress> {
+        self.work_through(&[Queue::Expiry], limit).await
+    }
+
+    pub(crate) async fn run_workers(self: Arc<Self>, shutdown: impl Future<Output = ()> + Send) -> Result<Drained> {
+        let mut shutdown = pin!(shutdown);
+        let mut drained = Drained::default();
+        let queues = [Queue::Recovery, Queue::Sync, Queue::Due, Queue::Expiry];
+        loop {
+            match self.work_through(&queues, WORKER_BATCH).await {
+                Ok(progress) => {
+                    drained.claimed += u64::from(progress.claimed);
+                    drained.failed += u64::from(progress.failed);
+                    if progress.claimed > progress.failed {
+                        let stop = std::future::poll_fn(|cx| Poll::Ready(shutdown.as_mut().poll(cx).is_ready())).await;
+                        if stop {
+                            return Ok(drained);
+                        }
+                        continue;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the store can't be read: workers wait"),
+            }
+            let mut idle = pin!(self.runtime.clock.sleep(self.policy.idle));
+            let stop = std::future::poll_fn(|cx| match shutdown.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(true),
+                Poll::Pending => idle.as_mut().poll(cx).map(|()| false),
+            })
+            .await;
+            if stop {
+                return Ok(drained);
+            }
+        }
+    }
+
+    async fn work_through(self: &Arc<Self>, queues: &[Queue], limit: u32) -> Result<Progress> {
+        let mut progress = Progress::default();
+        for queue in queues {
+            let lease = self.policy.call_timeout + self.policy.grace;
+            let request = ClaimRequest { queue: *queue, limit, lease };
+            for claim in self.store.claim_due(&request).await.map_err(unreadable)? {
+                progress.claimed += 1;
+                if let Err(error) = self.work_on(&claim).await {
+                    progress.failed += 1;
+                    tracing::warn!(job = ?claim.job, %error, "due work failed for now");
+                }
+            }
+        }
+        Ok(progress)
+    }
+
+    async fn work_on(self: &Arc<Self>, claim: &Claim) -> Result<()> {
+        match (claim.job.queue, claim.job.row.kind) {
+            (Queue::Recovery, RowKind::Intent) => self.recover_intent(claim).await,
+            (Queue::Recovery, RowKind::Refund) => self.recover_refund(claim).await,
+            (Queue::Sync, RowKind::Intent) => self.sync_due(claim).await,
+            (Queue::Sync, RowKind::Refund) => self.sync_refund_due(claim).await,
+            (Queue::Due, RowKind::Intent) => self.do_due(claim).await,
+            (Queue::Due, RowKind::Notice) => self.notice_due(claim).await,
+            (Queue::Expiry, RowKind::Intent) => self.expire_intent(claim).await,
+            (Queue::Expiry, RowKind::Session) => self.expire_session(claim).await,
+            (Queue::Recovery | Queue::Sync | Queue::Due | Queue::Expiry | Queue::Outbox, _) => self.drop_job(claim).await,
+        }
+    }
+
+    /// Finishes a job that has nothing to do any more.
+    pub(crate) async fn drop_job(&self, claim: &Claim) -> Result<()> {
+        self.rewrite_job(claim, JobWrite::Done(claim.job)).await
+    }
+
+    pub(crate) async fn later(&self, claim: &Claim, pause: Duration) -> Result<()> {
+        self.rewrite_job(claim, JobWrite::Reschedule { key: claim.job, due: Due::After(pause) }).await
+    }
+
+    async fn rewrite_job(&self, claim: &Claim, write: JobWrite) -> Result<()> {
+        let mut work = self.work();
+        work.epoch(claim.job, claim.epoch);
+        work.job(write);
+        match self.commit(&claim.tenant, work).await {
+            // Somebody else has the job: it is theirs to finish.
+            Ok(()) | Err(CommitFailure::Fenced) => Ok(()),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    pub(crate) async fn reload<A: Aggregate>(&self, tenant: &Tenant, seen: &Loaded<A>) -> Result<Loaded<A>> {
+        self.load::<A>(tenant, seen.state.key().id).await?.ok_or_else(stale)
+    }
+
+    /// The pause before an unknown outcome is looked into again: it doubles with its age.
+    fn pause(&self, open: &OpenOp) -> Duration {
+        let age = self.runtime.clock.now().since(open.doubtful_since());
+        age.clamp(self.policy.recheck, self.policy.recheck_at_most)
+    }
+
+    async fn recover_intent(self: &Arc<Self>, claim: &Claim) -> Result<()> {
+        let tenant = &claim.tenant;
+        let Some(loaded) = self.load::<Intent>(tenant, claim.job.row.id).await? else {
+            return self.drop_job(claim).await;
+        };
+        let operation = OperationId::from_uuid(loaded.state.id.mode(), claim.job.child);
+        let Some(open) = loaded.state.lock(operation).cloned() else { return self.drop_job(claim).await };
+        let Some(connector) = self.connectors.get(tenant, &open.account).await? else {
+            self.raise(tenant, &loaded, ReviewReason::NoConnector).await?;
+            return self.later(claim, self.policy.recheck_at_most).await;
+        };
+        let loaded = self.lower_no_connector(tenant, loaded).await?;
+        let epoch = claim.epoch;
+        let lease = Lease { job: claim.job, epoch };
+        match self.look_into(&connector, &loaded.state, &open).await {
+            Found::Send(call, sending) => {
+                let drive =
+                    Drive { operation, connector, call: *call, epoch, sending, payload: Volatile::default() };
+                let driven = self.drive(tenant, loaded, drive).await?;
+                self.wait_on(claim, driven.loaded, operation).await
+            }
+            Found::News(news) => {
+                let (after, next) = self.write_outcome(tenant, loaded, operation, lease, news).await?;
+                match next {
+                    Some(next) => {
+                        self.drive(tenant, after, next).await?;
+                        Ok(())
+                    }
+                    None => self.wait_on(claim, after, operation).await,
+                }
+            }
+            Found::Nothing => {
+                let loaded = self.mark_unknown(tenant, loaded, &open, lease).await?;
+                self.wait_on(claim, loaded, operation).await
+            }
+        }
+    }
+
+    /// A call that was begun and whose caller is gone is unknown, and says so.
+    async fn mark_unknown(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<Intent>,
+        open: &OpenOp,
+        lease: Lease,
+    ) -> Result<Loaded<Intent>> {
+        if open.stage != OpStage::Prepared {
+            return Ok(loaded);
+        }
+        let doubt = crate::connector::Doubt {
+            stage: crate::connector::Stage::Prepared,
+            why: "the caller went away while the call was under way".into(),
+            contradicts: crate::connector::Contradiction::None,
+        };
+        let news = News::Doubt { operation: open.id, doubt };
+        let events =
+            intent::merge(&loaded.state, &self.observation(Source::Driver(open.id), news)).into_events();
+        let mut work = self.work();
+        work.epoch(lease.job, lease.epoch);
+        match self.write_intent(tenant, work, Some(&loaded), &events).await {
+            Ok(after) => Ok(after),
+            Err(CommitFailure::Conflict(_) | CommitFailure::Fenced) => self.reload(tenant, &loaded).await,
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Still unknown: asked again later; after `review_after`, a person is asked as well.
+    async fn wait_on(&self, claim: &Claim, loaded: Loaded<Intent>, operation: OperationId) -> Result<()> {
+        let Some(open) = loaded.state.lock(operation).cloned() else { return Ok(()) };
+        let review_at = open.doubtful_since().after(self.policy.review_after);
+        if self.runtime.clock.now() >= review_at && loaded.state.review.is_none() {
+            self.raise(&claim.tenant, &loaded, ReviewReason::UnknownTooLong).await?;
+        }
+        self.later(claim, self.pause(&open)).await
+    }
+
+    async fn raise(&self, tenant: &Tenant, loaded: &Loaded<Intent>, reason: ReviewReason) -> Result<()> {
+        if loaded.state.review.is_some() {
+            return Ok(());
+        }
+        let work = self.work();
+        let events = intent::decide(Some(&loaded.state), &Command::NoteReview(reason), work.at)?;
+        match self.write_intent(tenant, work, Some(loaded), &events).await {
+            Ok(_) | Err(CommitFailure::Conflict(_)) => Ok(()),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    async fn lower_no_connector(&self, tenant: &Tenant, loaded: Loaded<Intent>) -> Result<Loaded<Intent>> {
+        match &loaded.state.review {
+            Some(review) if review.reason == ReviewReason::NoConnector => {
+                let work = self.work();
+                let command = Command::ClearReview { by: "the account is registered again".to_owned() };
+                let events = intent::decide(Some(&loaded.state), &command, work.at)?;
+                Ok(self.write_intent(tenant, work, Some(&loaded), &events).await?)
+            }
+            Some(_) | None => Ok(loaded),
+        }
+    }
+
+    async fn sync_due(self: &Arc<Self>, claim: &Claim) -> Result<()> {
+        let Some(loaded) = self.load::<Intent>(&claim.tenant, claim.job.row.id).await? else {
+            return self.drop_job(claim).await;
+        };
+        let payments = self.payments(&claim.tenant);
+        // Rescheduled first: the sync's own commit ends the job where nothing is left to ask.
+        self.later(claim, self.sync_pause(&loaded.state)).await?;
+        payments.sync_loaded(loaded).await?;
+        Ok(())
+    }
+
+    fn sync_pause(&self, state: &Intent) -> Duration {
+        let age = self.runtime.clock.now().since(state.updated_at);
+        age.clamp(self.policy.sync_every, self.policy.recheck_at_most.max(self.policy.sync_every))
+    }
+
+    fn payments(self: &Arc<Self>, tenant: &Tenant) -> Payments {
+        Payments { engine: self.clone(), tenant: tenant.clone() }
+    }
+
+    async fn sync_refund_due(self: &Arc<Self>, claim: &Claim) -> Result<()> {
+        let Some(loaded) = self.load::<RefundState>(&claim.tenant, claim.job.row.id).await? else {
+            return self.drop_job(claim).await;
+        };
+        self.later(claim, self.policy.sync_every).await?;
+        if let Some(connector) = self.connectors.get(&claim.tenant, &loaded.state.account).await? {
+            self.sync_refund(&claim.tenant, loaded, &connector).await?;
+        }
+        Ok(())
+    }
+
+    async fn recover_refund(self: &Arc<Self>, claim: &Claim) -> Result<()> {
+        let tenant = &claim.tenant;
+        let Some(loaded) = self.load::<RefundState>(tenant, claim.job.row.id).await? else {
+            return self.drop_job(claim).await;
+        };
+        let operation = OperationId::from_uuid(loaded.state.id.mode(), claim.job.child);
+        let open = loaded.state.open_op.clone().filter(|open| open.id == operation);
+        let (Some(open), Some(part)) = (open, loaded.state.allocation(operation).cloned()) else {
+            return self.drop_job(claim).await;
+        };
+        let Some(connector) = self.connectors.get(tenant, &open.account).await? else {
+            return self.later(claim, self.policy.recheck_at_most).await;
+        };
+        let call = Call::refund(&connector, &loaded.state, &part, &open)?;
+        let now = self.runtime.clock.now();
+        let resend = self.resendable(&call, &open, now);
+        let quiet = connector.capabilities.reads_settle_within;
+        let settled_at = match call.step.key() {
+            crate::connector::Key::Header { window, .. } => open.opened_at.after(window),
+            crate::connector::Key::None => open.doubtful_since(),
+        };
+        let seen = self.read_refund_part(&connector, &part).await;
+        let epoch = claim.epoch;
+        let drive = RefundDrive { operation, connector, call, epoch, sending: Sending::Again };
+        let news = match seen {
+            Some(Outcome::Answered(RefundReadReport::Found(report))) => Some(RefundNews::Report(report)),
+            _unseen if resend => {
+                let after = self.drive_refund(tenant, loaded, drive).await?;
+                return self.wait_on_refund(claim, after, operation).await;
+            }
+            Some(Outcome::Answered(RefundReadReport::NotFound))
+                if quiet.is_some_and(|quiet| now >= settled_at.max(open.doubtful_since()).after(quiet)) =>
+            {
+                let why = "not there after the processor's reads had settled";
+                Some(RefundNews::NotExecuted(NotExecuted::Refused(why.into())))
+            }
+            Some(Outcome::Answered(RefundReadReport::NotFound) | Outcome::NotExecuted(_) | Outcome::Unknown(_))
+            | None => match open.stage {
+                OpStage::Unknown { .. } => None,
+                OpStage::Prepared => Some(RefundNews::Doubt(crate::connector::Doubt {
+                    stage: crate::connector::Stage::Prepared,
+                    why: "the caller went away while the call was under way".into(),
+                    contradicts: crate::connector::Contradiction::None,
+                })),
+            },
+        };
+        let after = match news {
+            Some(news) => {
+                let (after, next) = self.write_refund_news(tenant, loaded, &drive, news, Some(epoch)).await?;
+                match next {
+                    Some(next) => self.drive_refund(tenant, after, next).await?,
+                    None => after,
+                }
+            }
+            None => loaded,
+        };
+        self.wait_on_refund(claim, after, operation).await
+    }
+
+    async fn wait_on_refund(&self, claim: &Claim, loaded: Loaded<RefundState>, operation: OperationId) -> Result<()> {
+        let Some(open) = loaded.state.open_op.clone().filter(|open| open.id == operation) else { return Ok(()) };
+        let review_at = open.doubtful_since().after(self.policy.review_after);
+        if self.runtime.clock.now() >= review_at && loaded.state.review.is_none() {
+            let work = self.work();
+            let command = refund::Command::NoteReview(ReviewReason::UnknownTooLong);
+            let events = refund::decide(Some(&loaded.state), &command, work.at)?;
+            match self.write_refund(&claim.tenant, work, &loaded, &events).await {
+                Ok(_) | Err(CommitFailure::Conflict(_)) => {}
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        self.later(claim, self.pause(&open)).await
+    }
+
+    /// What an intent has waiting: its day, a compensation, the host's check after authorization.
+    async fn do_due(self: &Arc<Self>, claim: &Claim) -> Result<()> {
+        let Some(loaded) = self.load::<Intent>(&claim.tenant, claim.job.row.id).await? else {
+            return self.drop_job(claim).await;
+        };
+        self.later(claim, self.policy.recheck).await?;
+        let wanted = loaded.state.attempts.iter().find(|attempt| {
+            attempt.compensation.as_ref().is_some_and(|compensation| {
+                compensation.status == intent::CompensationStatus::Wanted && compensation.open_op.is_none()
+            })
+        });
+        if let Some(attempt) = wanted.cloned() {
+            return self.compensate(&claim.tenant, loaded, &attempt).await;
+        }
+        if loaded.state.risk_after == RiskAfter::Wanted {
+            return self.check_after(&claim.tenant, loaded).await;
+        }
+        match (loaded.state.status, loaded.state.scheduled_method.clone()) {
+            (IntentStatus::Scheduled, Some(method)) => self.confirm_scheduled(&claim.tenant, loaded, method).await,
+            (_, _) => self.drop_job(claim).await,
+        }
+    }
+
+    /// Gives back what nobody wants: by void while nothing is captured, else by refund.
+    async fn compensate(&self, tenant: &Tenant, loaded: Loaded<Intent>, attempt: &intent::Attempt) -> Result<()> {
+        let Some(connector) = self.connectors.get(tenant, &attempt.account).await? else {
+            return self.raise(tenant, &loaded, ReviewReason::NoConnector).await;
+        };
+        let (kind, minor) = match attempt.status {
+            AttemptStatus::Captured | AttemptStatus::Settled => {
+                let known = &attempt.known;
+                (OperationKind::CompensateRefund, known.captured_minor - known.failed_minor - known.refunded_minor)
+            }
+            AttemptStatus::Opened
+            | AttemptStatus::Pending
+            | AttemptStatus::RequiresAction
+            | AttemptStatus::NotExecuted
+            | AttemptStatus::Declined
+            | AttemptStatus::Cancelled
+            | AttemptStatus::Authorized
+            | AttemptStatus::Voided
+            | AttemptStatus::Failed => (OperationKind::CompensateVoid, attempt.known.authorized_minor),
+        };
+        let amount = loaded.state.money(minor);
+        let request = OpRequest { kind, amount, rest: Rest::Release, used: None, ends: None };
+        let built = self.open_operation(&loaded.state, attempt, &connector, request);
+        let Ok((command, operation, call)) = built else {
+            return self.raise(tenant, &loaded, ReviewReason::CompensationFailed).await;
+        };
+        let work = self.work();
+        let events = intent::decide(Some(&loaded.state), &command, work.at)?;
+        let after = self.write_intent(tenant, work, Some(&loaded), &events).await?;
+        self.drive(tenant, after, Drive::first(operation, connector, call)).await?;
+        Ok(())
+    }
+
+    /// The host's check after an authorization: refuse voids, hold waits for a person, allow captures.
+    async fn check_after(&self, tenant: &Tenant, loaded: Loaded<Intent>) -> Result<()> {
+        let Some(risk) = &self.risk else { return Ok(()) };
+        let verdict = risk.after(tenant, &loaded.view()).await?;
+        self.decide_after(tenant, loaded, verdict).await.map(|_| ())
+    }
+
+    /// What follows the host's word on an authorization.
+    pub(crate) async fn decide_after(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<Intent>,
+        verdict: RiskVerdict,
+    ) -> Result<Loaded<Intent>> {
+        let work = self.work();
+        let event = |what| IntentEvent { at: work.at, what };
+        let mut events = vec![event(Happened::RiskAfter(RiskAfter::Settled))];
+        let mut next = None;
+        let authorized = loaded.state.status == IntentStatus::Authorized && loaded.state.open_op.is_none();
+        if let (true, Some(attempt)) = (authorized, loaded.state.current().cloned()) {
+            let automatic = loaded.state.capture_method == intent::CaptureMethod::Automatic;
+            let kind = match verdict {
+                RiskVerdict::Allow if automatic => Some(OperationKind::Capture),
+                RiskVerdict::Refuse => Some(OperationKind::Void),
+                RiskVerdict::Allow | RiskVerdict::Hold => None,
+            };
+            if let Some(kind) = kind {
+                match self.follow(tenant, &loaded.state, &attempt, kind, None).await? {
+                    Some((more, drive)) => {
+                        events.extend(more);
+                        next = drive;
+                    }
+                    None => return Err(stale()),
+                }
+            }
+        }
+        if verdict == RiskVerdict::Hold {
+            events.push(event(Happened::ReviewRaised(ReviewReason::RiskHold)));
+        }
+        let after = self.write_intent(tenant, work, Some(&loaded), &events).await?;
+        match next {
+            Some(drive) => Ok(self.drive(tenant, after, drive).await?.loaded),
+            None => Ok(after),
+        }
+    }
+
+    /// A scheduled payment's day has come.
+    async fn confirm_scheduled(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        loaded: Loaded<Intent>,
+        method: crate::PaymentMethod,
+    ) -> Result<()> {
+        let plan = self.route(tenant, &loaded.state, &method).await?;
+        let ask = Ask { method, challenge: Challenge::AsNeeded, used: None };
+        let opened = self.open_attempt(tenant, &loaded.state, &plan, &ask).await?;
+        let operation = opened.operation.id;
+        let command = Command::Due {
+            plan: opened.plan,
+            attempt: Box::new(opened.attempt),
+            operation: Box::new(opened.operation),
+        };
+        let work = self.work();
+        let events = intent::decide(Some(&loaded.state), &command, work.at)?;
+        let after = self.write_intent(tenant, work, Some(&loaded), &events).await?;
+        self.drive(tenant, after, Drive::first(operation, opened.connector, opened.call)).await?;
+        Ok(())
+    }
+
+    async fn expire_intent(self: &Arc<Self>, claim: &Claim) -> Result<()> {
+        let Some(loaded) = self.load::<Intent>(&claim.tenant, claim.job.row.id).await? else {
+            return self.drop_job(claim).await;
+        };
+        self.expire_loaded(&claim.tenant, loaded).await?;
+        self.later_if_open(claim).await
+    }
+
+    /// Ends an intent whose time is up: nothing that is under way is ended, only what waits.
+    async fn expire_loaded(self: &Arc<Self>, tenant: &Tenant, loaded: Loaded<Intent>) -> Result<Loaded<Intent>> {
+        match loaded.state.status {
+            IntentStatus::Created | IntentStatus::Scheduled => {
+                let work = self.work();
+                let events = intent::decide(Some(&loaded.state), &Command::Cancel(Ended::Expired), work.at)?;
+                Ok(self.write_intent(tenant, work, Some(&loaded), &events).await?)
+            }
+            IntentStatus::RequiresAction => {
+                self.payments(tenant).close_live(loaded, Some(Ended::Expired)).await
+            }
+            IntentStatus::Processing
+            | IntentStatus::Authorized
+            | IntentStatus::Captured
+            | IntentStatus::Succeeded
+            | IntentStatus::Voided
+            | IntentStatus::Cancelled
+            | IntentStatus::Failed => Ok(loaded),
+        }
+    }
+
+    async fn later_if_open(&self, claim: &Claim) -> Result<()> {
+        let loaded = self.load::<Intent>(&claim.tenant, claim.job.row.id).await?;
+        match loaded.map(|loaded| loaded.state.status) {
+            Some(
+                IntentStatus::Created
+                | IntentStatus::Scheduled
+                | IntentStatus::RequiresAction
+                | IntentStatus::Processing,
+            ) => self.later(claim, self.policy.sync_every).await,
+            Some(
+                IntentStatus::Authorized
+                | IntentStatus::Captured
+                | IntentStatus::Succeeded
+                | IntentStatus::Voided
+                | IntentStatus::Cancelled
+                | IntentStatus::Failed,
+            )
+            | None => self.drop_job(claim).await,
+        }
+    }
+
+    async fn expire_session(self: &Arc<Self>, claim: &Claim) -> Result<()> {
+        let tenant = &claim.tenant;
+        let Some(loaded) = self.load::<Session>(tenant, claim.job.row.id).await? else {
+            return self.drop_job(claim).await;
+        };
+        match loaded.state.status {
+            SessionStatus::Succeeded | SessionStatus::Expired | SessionStatus::Cancelled => {
+                return self.drop_job(claim).await;
+            }
+            SessionStatus::Pending | SessionStatus::Processing | SessionStatus::Failed => {}
+        }
+        let intent = match loaded.state.intent {
+            Some(id) => self.load::<Intent>(tenant, id.uuid()).await?,
+            None => None,
+        };
+        let now = self.runtime.clock.now();
+        let review_at = loaded.state.expires_at.after(self.policy.review_after);
+        let mut reason = session::ExpiryReason::TimeIsUp;
+        if let Some(intent) = intent {
+            let intent = match intent.state.open_op {
+                Some(_) => intent,
+                None => match self.expire_loaded(tenant, intent.clone()).await {
+                    Ok(intent) => intent,
+                    Err(error) => {
+                        tracing::info!(%error, "a session's live attempt can't be closed yet");
+                        intent
+                    }
+                },
+            };
+            let in_flight = intent.state.open_op.is_some() || intent.state.live_attempt().is_some();
+            let holds = matches!(
+                intent.state.status,
+                IntentStatus::Authorized | IntentStatus::Captured | IntentStatus::Succeeded
+            );
+            match (in_flight, holds, now >= review_at) {
+                (_, true, _) => return self.drop_job(claim).await,
+                (true, false, false) => return self.later(claim, self.policy.sync_every).await,
+                (true, false, true) => reason = session::ExpiryReason::OutcomeUnknown,
+                (false, false, _) => {}
+            }
+        }
+        let loaded = self.reload(tenant, &loaded).await?;
+        let mut work = self.work();
+        let events = session::decide(Some(&loaded.state), &session::Command::Expire(reason), work.at)?;
+        self.include_session(&mut work, Some(&loaded), &events)?;
+        match self.commit(tenant, work).await {
+            Ok(()) => Ok(()),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}
+
+impl Payments {
+    /// Asks the processors about every attempt that may still change, and merges what they say.
+    pub(crate) async fn sync_loaded(&self, loaded: Loaded<Intent>) -> Result<Driven> {
+        let mut loaded = loaded;
+        let mut action = None;
+        for attempt in loaded.state.attempts.clone() {
+            let Some(connector) = self.engine.connectors.get(&self.tenant, &attempt.account).await? else {
+                continue;
+            };
+            let asked = match attempt.status {
+                AttemptStatus::NotExecuted | AttemptStatus::Voided | AttemptStatus::Cancelled => false,
+                AttemptStatus::Declined => attempt.closure != intent::Closure::Open,
+                AttemptStatus::Opened
+                | AttemptStatus::Pending
+                | AttemptStatus::RequiresAction
+                | AttemptStatus::Authorized
+                | AttemptStatus::Captured
+                | AttemptStatus::Settled
+                | AttemptStatus::Failed => true,
+            };
+            if !asked {
+                continue;
+            }
+            let Some(standing) = self.engine.read_attempt(&connector, &attempt).await else { continue };
+            if let crate::connector::AuthorizeReport::ActionNeeded(_, needed, _) = &standing.report {
+                action = Some(needed.clone());
+            }
+            let news = News::Payment { attempt: attempt.id, standing, reading: Reading::Read };
+            loaded = self.engine.merge_news(&self.tenant, loaded, news).await?;
+        }
+        Ok(Driven { loaded, action })
+    }
+}
+
+impl Inner {
+    /// News of an intent from outside its drive, and what follows it by itself.
+    pub(crate) async fn merge_news(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<Intent>,
+        news: News,
+    ) -> Result<Loaded<Intent>> {
+        let mut before = loaded;
+        for _ in 0..WRITE_TRIES {
+            let observation = self.observation(Source::Outside, news.clone());
+            let mut events = intent::merge(&before.state, &observation).into_events();
+            if events.is_empty() {
+                return Ok(before);
+            }
+            let next = self.follow_news(tenant, &before.state, &mut events).await?;
+            let mut work = self.work();
+            self.keep_evidence(&mut work, &before.state, &news)?;
+            match self.write_intent(tenant, work, Some(&before), &events).await {
+                Ok(after) => {
+                    return match next {
+                        Some(drive) => Ok(self.drive(tenant, after, drive).await?.loaded),
+                        None => Ok(after),
+                    };
+                }
+                Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Err(stale())
+    }
+}
+
+const WORKER_BATCH: u32 = 32;

@@ -1,0 +1,514 @@
+//! Refunds: reserved on the intent and requested in one commit, then driven part by part.
+
+use std::sync::Arc;
+
+use super::Inner;
+use super::aggregate::{Aggregate, Loaded};
+use super::call::{Call, Report, ask};
+use super::commit::{CommitFailure, Work};
+use super::drive::WRITE_TRIES;
+use super::idempotency::{Before, Claimed, Conclusion, IdempotencyKey, conclude};
+use super::payments::{Payments, same_currency, stale};
+use super::write::pointer;
+use crate::connector::{
+    Connector, Contradiction, Doubt, Outcome, RefundReadReport, Requirement, Stage as CallStage, StepKey, op,
+};
+use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::id::{AttemptId, CaptureId, OperationId, PaymentIntentId, ProviderKind, ProviderRef, RefundId};
+use crate::intent::{
+    self, AttemptStatus, CaptureStatus, Happened, Intent, IntentEvent, KeyUse, OpStage, OpenOp, OperationKind, Rest,
+};
+use crate::money::Money;
+use crate::outcome::{RefundOutcome, Reply};
+use crate::refund::{
+    self, Allocation, AllocationStatus, Command, NewRefund, RefundEvent, RefundNews, RefundState, RefundStatus,
+};
+use crate::store::{Due, JobKey, JobWrite, Queue, RowKey, RowKind, UniqueKey, UniqueWrite};
+use crate::tenant::Tenant;
+
+use super::drive::Sending;
+
+/// A refund's operation that is under way.
+#[derive(Debug)]
+pub(crate) struct RefundDrive {
+    pub(crate) operation: OperationId,
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) call: Call,
+    pub(crate) epoch: u64,
+    pub(crate) sending: Sending,
+}
+
+impl Payments {
+    pub(crate) async fn load_refund(&self, id: &RefundId) -> Result<Loaded<RefundState>> {
+        let found = match id.mode() == self.tenant.mode() {
+            true => self.engine.load::<RefundState>(&self.tenant, id.uuid()).await?,
+            false => None,
+        };
+        found.ok_or_else(|| Error::not_found("id", "refund"))
+    }
+
+    pub(crate) async fn make_refund(
+        &self,
+        key: &IdempotencyKey,
+        id: &PaymentIntentId,
+        new: NewRefund,
+    ) -> Result<Reply<RefundOutcome>> {
+        let claimed = Claimed::new("refund", key, &(id, &new))?;
+        if let Some(reply) = self.replay_refund(&claimed).await? {
+            return Ok(reply);
+        }
+        for _ in 0..WRITE_TRIES {
+            let loaded = self.load(id).await?;
+            let (refund, captures, connector) = self.new_refund(&loaded.state, &new).await?;
+            let part = refund.allocations.first().cloned().ok_or_else(stale)?;
+            let open = opening(&refund, &part, Some(claimed.key_use()), self.engine.runtime.clock.now());
+            let call = Call::refund(&connector, &refund, &part, &open)?;
+            let open = OpenOp { steps: vec![call.record.clone()], ..open };
+            let mut work = self.engine.work();
+            let command = intent::Command::ReserveRefund {
+                refund: refund.id,
+                amount: refund.amount.minor(),
+                captures,
+            };
+            let reserved = intent::decide(Some(&loaded.state), &command, work.at)?;
+            self.engine.include_intent(&self.tenant, &mut work, Some(&loaded), &reserved).await?;
+            let mut events = refund::decide(None, &Command::Request(Box::new(refund.clone())), work.at)?;
+            events.extend(refund::decide(Some(&refund), &Command::Open(Box::new(open.clone())), work.at)?);
+            let after = self.engine.include_refund(&mut work, None, &events)?;
+            work.unique(claimed.started(after.state.key())?);
+            match self.engine.commit(&self.tenant, work).await {
+                Ok(()) => {
+                    let drive =
+                        RefundDrive { operation: open.id, connector, call, epoch: 1, sending: Sending::First };
+                    let (engine, tenant) = (self.engine.clone(), self.tenant.clone());
+                    let driven =
+                        self.engine.shielded(async move { engine.drive_refund(&tenant, after, drive).await }).await?;
+                    return Ok(Reply::first(self.engine.refund_outcome(&driven)?));
+                }
+                Err(CommitFailure::Conflict(_)) => {
+                    if let Some(reply) = self.replay_refund(&claimed).await? {
+                        return Ok(reply);
+                    }
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Err(stale())
+    }
+
+    async fn replay_refund(&self, claimed: &Claimed) -> Result<Option<Reply<RefundOutcome>>> {
+        let loaded = match self.engine.before::<RefundState>(&self.tenant, claimed).await? {
+            Before::Nothing => return Ok(None),
+            Before::Done(loaded) => loaded,
+            Before::Underway(stage, target) => {
+                let loaded = self.engine.load::<RefundState>(&self.tenant, target.id).await?.ok_or_else(stale)?;
+                if stage == super::idempotency::Stage::InProgress {
+                    return Err(Error::in_progress(loaded.state.open_op.as_ref().map(|open| open.id)));
+                }
+                loaded
+            }
+        };
+        Ok(Some(Reply::replayed(self.engine.refund_outcome(&loaded)?)))
+    }
+
+    /// A refund to request, and what it takes of which captures: the oldest first.
+    async fn new_refund(
+        &self,
+        state: &Intent,
+        new: &NewRefund,
+    ) -> Result<(RefundState, Vec<(CaptureId, i64)>, Arc<Connector>)> {
+        let amount = new.amount.unwrap_or_else(|| state.money(state.totals.refundable()));
+        same_currency("amount", amount, state)?;
+        let asked = amount.minor();
+        // The state's own guard speaks first, before anything about the account.
+        let id = RefundId::from_uuid(self.tenant.mode(), self.engine.uuid());
+        let reserve = intent::Command::ReserveRefund { refund: id, amount: asked, captures: Vec::new() };
+        intent::decide(Some(state), &reserve, self.engine.runtime.clock.now())?;
+        let attempt = state.winner.and_then(|winner| state.attempt(winner)).ok_or_else(stale)?;
+        let connector = self.connector(&attempt.account).await?;
+        let capabilities = &connector.capabilities;
+        if asked < state.totals.captured && !capabilities.partial_refund.is_offered() {
+            let fault = Fault::new("amount", "the account refunds whole payments alone", "refund all of it");
+            return Err(Error::invalid(fault));
+        }
+        let unsettled = state.captures.iter().any(|capture| capture.status == CaptureStatus::Captured);
+        if capabilities.refund_requires_settlement == Requirement::Required
+            && unsettled
+            && attempt.status != AttemptStatus::Settled
+        {
+            let message = "the account refunds settled money alone: wait, or reverse the payment";
+            return Err(Error::new(ErrorKind::RefundNotSettled, message));
+        }
+        let handle = attempt.known.handle.clone().ok_or_else(stale)?;
+        let part = |capture, original, minor: i64| Allocation {
+            capture,
+            original,
+            amount: Money::from_minor(minor, amount.currency()),
+            operation: OperationId::from_uuid(self.tenant.mode(), self.engine.uuid()),
+            status: AllocationStatus::Waiting,
+            handle: None,
+            action: None,
+            decline: None,
+            not_executed: None,
+        };
+        let (allocations, captures) = match capabilities.refund_per_capture {
+            Requirement::None => (vec![part(None, handle, asked)], Vec::new()),
+            Requirement::Required => {
+                let (mut left, mut parts, mut taken) = (asked, Vec::new(), Vec::new());
+                for capture in state.captures.iter().filter(|capture| capture.attempt == attempt.id) {
+                    let free = (capture.amount.minor() - capture.refunded).min(left);
+                    if free > 0 && matches!(capture.status, CaptureStatus::Captured | CaptureStatus::Settled) {
+                        let original = capture.handle.clone().unwrap_or_else(|| handle.clone());
+                        parts.push(part(Some(capture.id), original, free));
+                        taken.push((capture.id, free));
+                        left -= free;
+                    }
+                }
+                (parts, taken)
+            }
+        };
+        let now = self.engine.runtime.clock.now();
+        let refund = RefundState {
+            id,
+            intent: state.id,
+            attempt: attempt.id,
+            account: attempt.account.clone(),
+            amount,
+            reason: new.reason.clone(),
+            status: RefundStatus::Requested,
+            allocations,
+            open_op: None,
+            review: None,
+            created_at: now,
+            updated_at: now,
+        };
+        Ok((refund, captures, connector))
+    }
+}
+
+fn opening(refund: &RefundState, part: &Allocation, used: Option<KeyUse>, now: crate::Timestamp) -> OpenOp {
+    OpenOp {
+        id: part.operation,
+        kind: OperationKind::Refund,
+        account: refund.account.clone(),
+        attempt: AttemptId::from_uuid(refund.id.mode(), refund.attempt.uuid()),
+        capture: part.capture,
+        amount: part.amount,
+        rest: Rest::Release,
+        baseline: 0,
+        steps: Vec::new(),
+        stage: OpStage::Prepared,
+        idempotency: used,
+        opened_at: now,
+        ends: None,
+    }
+}
+
+pub(crate) fn refund_job(refund: RefundId, operation: OperationId) -> JobKey {
+    JobKey { queue: Queue::Recovery, row: RowKey::new(RowKind::Refund, refund.uuid()), child: operation.uuid() }
+}
+
+impl Inner {
+    /// Adds a refund's events to a commit, with its jobs, references and key.
+    pub(crate) fn include_refund(
+        &self,
+        work: &mut Work,
+        before: Option<&Loaded<RefundState>>,
+        events: &[RefundEvent],
+    ) -> Result<Loaded<RefundState>> {
+        let after = work.change(before, events, self)?.ok_or_else(stale)?;
+        let (state, row) = (&after.state, after.state.key());
+        let old = before.and_then(|before| before.state.open_op.as_ref());
+        let unknown = |open: &OpenOp| open.stage != OpStage::Prepared;
+        match (old, &state.open_op) {
+            (Some(old), Some(open)) if old.id == open.id => {
+                if unknown(open) && !unknown(old) {
+                    let due = Due::After(self.policy.first_recheck());
+                    work.job(JobWrite::Reschedule { key: refund_job(state.id, open.id), due });
+                    if let Some(used) = &open.idempotency {
+                        work.unique(conclude(used, Conclusion::Open(row))?);
+                    }
+                }
+            }
+            (old, open) => {
+                if let Some(old) = old {
+                    work.job(JobWrite::Done(refund_job(state.id, old.id)));
+                }
+                match (open, old.and_then(|old| old.idempotency.as_ref())) {
+                    (Some(open), _) => {
+                        let due = Due::After(self.policy.call_timeout + self.policy.grace);
+                        work.put_job(refund_job(state.id, open.id), due);
+                        let key = UniqueKey::reference(&open.account, &open.id.reference());
+                        work.unique(UniqueWrite::Replace(pointer(key, row)));
+                    }
+                    (None, Some(used)) => {
+                        let nothing = state.allocations.iter().all(|part| part.not_executed.is_some());
+                        work.unique(match nothing {
+                            true => conclude(used, Conclusion::Freed)?,
+                            false => conclude(used, Conclusion::Done(&after.encode()?))?,
+                        });
+                    }
+                    (None, None) => {}
+                }
+            }
+        }
+        for part in &state.allocations {
+            let known = before.and_then(|before| before.state.allocation(part.operation)?.handle.as_ref());
+            if let (Some(handle), None) = (&part.handle, known) {
+                let reference = ProviderRef {
+                    account: state.account.clone(),
+                    kind: ProviderKind::Refund,
+                    id: handle.as_str().to_owned(),
+                };
+                work.unique(UniqueWrite::Replace(pointer(UniqueKey::provider(&reference), row)));
+            }
+        }
+        let watched = |state: &RefundState| state.open_op.is_none() && waits(state);
+        let key = JobKey { queue: Queue::Sync, row, child: uuid::Uuid::nil() };
+        match (before.is_some_and(|before| watched(&before.state)), watched(state)) {
+            (false, true) => work.put_job(key, Due::After(self.policy.sync_every)),
+            (true, false) => work.job(JobWrite::Done(key)),
+            (true, true) | (false, false) => {}
+        }
+        Ok(after)
+    }
+
+    /// Drives a refund's parts until nothing follows by itself.
+    pub(crate) async fn drive_refund(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<RefundState>,
+        drive: RefundDrive,
+    ) -> Result<Loaded<RefundState>> {
+        let (mut loaded, mut drive) = (loaded, drive);
+        loop {
+            let clock = self.runtime.clock.as_ref();
+            let outcome = drive.call.send(&drive.connector, clock, self.policy.call_timeout).await;
+            let news = refund_news(&loaded.state, &drive, outcome);
+            let (after, next) = self.write_refund_news(tenant, loaded, &drive, news, Some(drive.epoch)).await?;
+            loaded = after;
+            match next {
+                Some(next) => drive = next,
+                None => return Ok(loaded),
+            }
+        }
+    }
+
+    /// W3 of a refund's part: its outcome, the intent's counters, and the next part, in one commit.
+    pub(crate) async fn write_refund_news(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<RefundState>,
+        drive: &RefundDrive,
+        news: RefundNews,
+        epoch: Option<u64>,
+    ) -> Result<(Loaded<RefundState>, Option<RefundDrive>)> {
+        let (mut before, mut lease) = (loaded, epoch);
+        for _ in 0..WRITE_TRIES {
+            let mut work = self.work();
+            let driver = lease.map(|_| drive.operation);
+            let used = before.state.open_op.as_ref().and_then(|open| open.idempotency.clone());
+            let mut events = refund::merge(&before.state, drive.operation, &news, driver, work.at);
+            let after = events.iter().fold(Some(before.state.clone()), refund::apply).ok_or_else(stale)?;
+            let next = match (lease, after.next_waiting()) {
+                (Some(_), Some(part)) => {
+                    let open = opening(&after, part, used, work.at);
+                    match Call::refund(&drive.connector, &after, part, &open) {
+                        Ok(call) => {
+                            let open = OpenOp { steps: vec![call.record.clone()], ..open };
+                            events.extend(refund::decide(
+                                Some(&after),
+                                &Command::Open(Box::new(open.clone())),
+                                work.at,
+                            )?);
+                            let connector = drive.connector.clone();
+                            Some(RefundDrive { operation: open.id, connector, call, epoch: 1, sending: Sending::First })
+                        }
+                        Err(_) => None,
+                    }
+                }
+                (Some(_) | None, _) => None,
+            };
+            if events.is_empty() && lease.is_none() {
+                return Ok((before, None));
+            }
+            if let Some(epoch) = lease {
+                work.batch
+                    .preconditions
+                    .push(crate::store::Precondition::Epoch(refund_job(before.state.id, drive.operation), epoch));
+            }
+            match self.write_refund(tenant, work, &before, &events).await {
+                Ok(after) => return Ok((after, next)),
+                Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
+                Err(CommitFailure::Fenced) => {
+                    before = self.reload(tenant, &before).await?;
+                    lease = None;
+                }
+                Err(CommitFailure::NotCommitted(error)) => {
+                    tracing::error!(operation = %drive.operation, %error, "an outcome couldn't be written");
+                    return Ok((before, None));
+                }
+                Err(CommitFailure::InDoubt) => return Ok((before, None)),
+                Err(CommitFailure::Broken(error)) => return Err(error),
+            }
+        }
+        Ok((before, None))
+    }
+
+    /// Writes a refund's events with its intent's share in one commit.
+    pub(crate) async fn write_refund(
+        &self,
+        tenant: &Tenant,
+        mut work: Work,
+        before: &Loaded<RefundState>,
+        events: &[RefundEvent],
+    ) -> Result<Loaded<RefundState>, CommitFailure> {
+        let after = match events.is_empty() {
+            true => before.clone(),
+            false => self.include_refund(&mut work, Some(before), events)?,
+        };
+        let share = after.state.share();
+        if share != before.state.share() {
+            let intent = self.load::<Intent>(tenant, after.state.intent.uuid()).await?.ok_or_else(stale)?;
+            let given_back = given_back(&before.state, &after.state);
+            let what = Happened::RefundLearnt { refund: after.state.id, share, given_back };
+            let learnt = [IntentEvent { at: work.at, what }];
+            self.include_intent(tenant, &mut work, Some(&intent), &learnt).await?;
+        }
+        if !events.is_empty() {
+            let said = events.iter().map(|event| event.kind()).collect::<Vec<_>>();
+            let what = serde_json::json!({ "refund": after.state.id, "said": said });
+            work.evidence(after.state.key(), "refund", &what, self)?;
+        }
+        if !work.is_empty() {
+            self.commit(tenant, work).await?;
+        }
+        Ok(after)
+    }
+
+    /// Asks the processor about a refund's part.
+    pub(crate) async fn read_refund_part(
+        &self,
+        connector: &Connector,
+        part: &Allocation,
+    ) -> Option<Outcome<RefundReadReport>> {
+        let (clock, timeout) = (self.runtime.clock.as_ref(), self.policy.call_timeout);
+        let key = StepKey::new(part.operation, "read-refund");
+        let reference = part.operation.reference();
+        match (&part.handle, &connector.read_refund, &connector.look_up_refund) {
+            (Some(handle), Some(read), _) => {
+                let op = op::ReadRefund::new(handle.clone(), part.amount, reference);
+                Some(ask(connector, read.as_ref(), &op, &key, clock, timeout).await)
+            }
+            (_, _, Some(look_up)) => {
+                let op = op::LookUpRefund::new(reference, part.original.clone(), part.amount);
+                Some(ask(connector, look_up.as_ref(), &op, &key, clock, timeout).await)
+            }
+            (_, _, None) => None,
+        }
+    }
+
+    /// Asks about every part that is pending.
+    pub(crate) async fn sync_refund(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<RefundState>,
+        connector: &Connector,
+    ) -> Result<Loaded<RefundState>> {
+        let waiting: Vec<_> = loaded.state.allocations.iter().filter(|part| pending(part.status)).cloned().collect();
+        let mut loaded = loaded;
+        for part in waiting {
+            let Some(Outcome::Answered(RefundReadReport::Found(report))) =
+                self.read_refund_part(connector, &part).await
+            else {
+                continue;
+            };
+            loaded = self.merge_refund(tenant, loaded, part.operation, RefundNews::Report(report)).await?;
+        }
+        Ok(loaded)
+    }
+
+    /// News of a refund from outside its drive.
+    pub(crate) async fn merge_refund(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<RefundState>,
+        operation: OperationId,
+        news: RefundNews,
+    ) -> Result<Loaded<RefundState>> {
+        let mut before = loaded;
+        for _ in 0..WRITE_TRIES {
+            let work = self.work();
+            let events = refund::merge(&before.state, operation, &news, None, work.at);
+            if events.is_empty() {
+                return Ok(before);
+            }
+            match self.write_refund(tenant, work, &before, &events).await {
+                Ok(after) => return Ok(after),
+                Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Err(stale())
+    }
+}
+
+fn refund_news(state: &RefundState, drive: &RefundDrive, outcome: Outcome<Report>) -> RefundNews {
+    match outcome {
+        Outcome::Answered(Report::Refund(report)) => RefundNews::Report(report),
+        Outcome::Answered(
+            Report::Prepared(_)
+            | Report::Authorize(_)
+            | Report::Increment(_)
+            | Report::Capture(_)
+            | Report::Close(_),
+        ) => RefundNews::Doubt(earlier(state, "the answer is to another step")),
+        Outcome::NotExecuted(proof) => match drive.sending {
+            Sending::First => RefundNews::NotExecuted(proof),
+            Sending::Again => RefundNews::Doubt(earlier(state, "an earlier send may have been executed")),
+        },
+        Outcome::Unknown(doubt) => RefundNews::Doubt(doubt),
+    }
+}
+
+fn earlier(state: &RefundState, why: &'static str) -> Doubt {
+    let known = state.open_op.as_ref().and_then(|open| match &open.stage {
+        OpStage::Prepared => None,
+        OpStage::Unknown { doubt, .. } => Some(doubt.clone()),
+    });
+    known.unwrap_or(Doubt { stage: CallStage::Prepared, why: why.into(), contradicts: Contradiction::None })
+}
+
+/// What captures get back of parts that failed.
+fn given_back(before: &RefundState, after: &RefundState) -> Vec<(CaptureId, i64)> {
+    let over = |status| match status {
+        AllocationStatus::Failed | AllocationStatus::Cancelled => true,
+        AllocationStatus::Waiting
+        | AllocationStatus::RequiresAction
+        | AllocationStatus::Pending
+        | AllocationStatus::Refunded => false,
+    };
+    let ended = |part: &&Allocation| {
+        over(part.status) && before.allocation(part.operation).is_some_and(|before| !over(before.status))
+    };
+    let parts = after.allocations.iter().filter(ended);
+    parts.filter_map(|part| Some((part.capture?, part.amount.minor()))).collect()
+}
+
+fn pending(status: AllocationStatus) -> bool {
+    match status {
+        AllocationStatus::Pending | AllocationStatus::RequiresAction | AllocationStatus::Refunded => true,
+        AllocationStatus::Waiting | AllocationStatus::Cancelled | AllocationStatus::Failed => false,
+    }
+}
+
+fn waits(state: &RefundState) -> bool {
+    match state.status {
+        RefundStatus::Pending | RefundStatus::RequiresAction => true,
+        RefundStatus::Requested
+        | RefundStatus::Succeeded
+        | RefundStatus::PartiallySucceeded
+        | RefundStatus::Failed
+        | RefundStatus::Cancelled => false,
+    }
+}
