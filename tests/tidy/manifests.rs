@@ -42,7 +42,8 @@ fn direction(package: &Package) -> Vec<Breach> {
     } else if folder.starts_with("connectors/") {
         (&["paymux-core"], &["paymux-testkit", "paymux-http"])
     } else if folder.starts_with("storage/") {
-        (&["paymux-core"], &["paymux-testkit"])
+        // The store in memory is the oracle for the others.
+        (&["paymux-core"], &["paymux-testkit", "paymux-memory"])
     } else {
         return Vec::new();
     };
