@@ -91,20 +91,18 @@ fn floats(file: &Source) -> Vec<Breach> {
 
 #[test]
 fn a_machine_writes_every_cell_out() {
-    let is_machine = |file: &&Source| file.path.ends_with("/machine.rs") || file.path.contains("/machine/");
+    let names = ["/machine.rs", "/merge.rs"];
+    let is_machine = |file: &&Source| names.iter().any(|name| file.path.ends_with(name));
     none(product().iter().filter(is_machine).flat_map(wildcards));
 }
 
-/// `_ =>`, `_ if … =>` and `(_, _) =>` hide cells; `(Created, _) =>` and `Some(_) =>` name one.
+/// `_ =>` and `(_, _) =>` hide cells; `(Created, _) =>` and `Some(_) =>` name one, and an arm with an `if` leaves
+/// the compiler asking for the rest.
 fn wildcards(file: &Source) -> Vec<Breach> {
     file.find(|line| {
-        let pattern = line
-            .split("=>")
-            .next()
-            .filter(|pattern| pattern.len() < line.len());
-        let wild = pattern.map(|pattern| pattern.split(" if ").next().unwrap_or(pattern));
-        let wild = wild.is_some_and(|pattern| pattern.chars().all(|c| "_(), .|".contains(c)));
-        let hides = wild || has_word(line, "_ =>") || has_word(line, "_ if");
+        let (pattern, _) = line.split_once("=>")?;
+        let wild = pattern.contains('_') && pattern.chars().all(|c| "_(), .|".contains(c));
+        let hides = wild || has_word(line, "_ =>");
         hides.then(|| "a wildcard arm hides cells: write each of them out".to_owned())
     })
 }
@@ -198,8 +196,6 @@ mod teeth {
         for wild in [
             "        _ => Err(illegal()),",
             "        (_, _) => next,",
-            "        (_, _) if open => next,",
-            "        _ if open => next,",
             "    match state { Created => 1, _ => 2 }",
             "        Created | _ => 1,",
         ] {
@@ -211,7 +207,9 @@ mod teeth {
             "        Opened { .. } => next,",
             "        let _ = next;",
             "        (_, Command::Expire) => next,",
-            "",
+            "        (_, _) if open => next,",
+            "        _ if open => next,",
+            "        ) => next,",
         ] {
             assert_eq!(lines_of(wildcards(&drive(named))), [], "{named}");
         }
