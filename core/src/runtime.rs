@@ -113,6 +113,10 @@ impl RandomIds {
 
 #[cfg(feature = "tokio")]
 impl IdSource for RandomIds {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the port that others are told to ask"
+    )]
     fn uuid(&self, now: Timestamp) -> Uuid {
         self.0.uuid(now, Uuid::new_v4().as_u128())
     }
@@ -263,6 +267,10 @@ impl Future for TestSleep<'_> {
 }
 
 #[cfg(feature = "tokio")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "these are the ports that others are told to ask"
+)]
 mod tokio_runtime {
     use super::*;
 

@@ -1,0 +1,28 @@
+//! Guides for those who add to paymux, and the decisions behind its shape.
+
+#[doc = include_str!("add_a_connector.md")]
+pub mod add_a_connector {}
+
+#[doc = include_str!("add_a_store.md")]
+pub mod add_a_store {}
+
+/// Decisions that changed the design after it was first written down, each with its reason and its price.
+///
+/// A decision gets a page when it changes a public shape or a promise. Pages are numbered, and aren't rewritten: a
+/// later decision that replaces one says so, and the older page then names the later.
+pub mod adr {
+    #[doc = include_str!("adr/0001-approvals-carry-what-was-granted.md")]
+    pub mod adr_0001 {}
+
+    #[doc = include_str!("adr/0002-stores-locate-by-unique-and-return-rows.md")]
+    pub mod adr_0002 {}
+
+    #[doc = include_str!("adr/0003-the-test-runtime-comes-with-its-clock.md")]
+    pub mod adr_0003 {}
+
+    #[doc = include_str!("adr/0004-actions-are-named-values.md")]
+    pub mod adr_0004 {}
+
+    #[doc = include_str!("adr/0005-endpoints-may-be-named.md")]
+    pub mod adr_0005 {}
+}
