@@ -14,6 +14,7 @@ type Slot = Mutex<Option<SqliteConnection>>;
 
 pub(super) struct Connections {
     options: SqliteConnectOptions,
+    read_options: SqliteConnectOptions,
     writer: Slot,
     readers: Box<[Slot]>,
     /// Which reader to wait for when all are busy.
@@ -23,6 +24,7 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new(options: SqliteConnectOptions, writer: SqliteConnection, readers: usize) -> Self {
         Self {
+            read_options: options.clone().pragma("query_only", "ON"),
             options,
             writer: Mutex::new(Some(writer)),
             readers: (0..readers.max(1)).map(|_| Mutex::default()).collect(),
@@ -49,7 +51,6 @@ impl Connections {
 
     /// A connection that can only read.
     pub(super) async fn reader(&self) -> Result<Lease<'_>, Failure> {
-        let options = self.options.clone().pragma("query_only", "ON");
         let free = self.readers.iter().find_map(|slot| slot.try_lock().ok());
         let slot = match free {
             Some(slot) => slot,
@@ -58,7 +59,7 @@ impl Connections {
                 self.readers[turn % self.readers.len()].lock().await
             }
         };
-        Lease::of(slot, &options).await
+        Lease::of(slot, &self.read_options).await
     }
 }
 

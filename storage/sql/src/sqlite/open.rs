@@ -103,6 +103,8 @@ impl SqliteOptions {
             .create_if_missing(false)
             .busy_timeout(self.busy_timeout)
             .synchronous(SqliteSynchronous::Full)
+            // On macOS, flushing a file leaves it in the drive's own memory without this.
+            .pragma("fullfsync", "ON")
             .statement_cache_capacity(256)
             .disable_statement_logging();
         let writer = connect(&options, self.busy_timeout)

@@ -160,7 +160,7 @@ pub(super) async fn events(
     script
         .tenant(&tenant_text(tenant))
         .key(row)
-        .number(from)
+        .number(from.min(i64::MAX as u64))
         .bind(i64::from(limit));
     let rows = script.all(inner.connections.reader().await?.conn()?).await?;
     rows.iter()
