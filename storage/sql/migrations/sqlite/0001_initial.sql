@@ -27,7 +27,7 @@ CREATE INDEX paymux_rows_parent ON paymux_rows (tenant, kind, parent_kind, paren
     WHERE parent_id IS NOT NULL;
 CREATE INDEX paymux_rows_created ON paymux_rows (tenant, kind, created_at);
 -- The few rows that a person should look at.
-CREATE INDEX paymux_rows_attention ON paymux_rows (tenant, kind, attention, id) WHERE attention <> 'none';
+CREATE INDEX paymux_rows_attention ON paymux_rows (tenant, kind, id) WHERE attention <> 'none';
 -- For purging alone.
 CREATE INDEX paymux_rows_evidence ON paymux_rows (created_at) WHERE kind = 'evidence';
 

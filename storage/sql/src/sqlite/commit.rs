@@ -73,8 +73,7 @@ pub(super) async fn commit_in(
 pub(super) async fn resolve(inner: &Inner, tenant: &Tenant, id: CommitId) -> Result<Resolved, Failure> {
     let tenant = tenant_text(tenant);
     let mut transaction = inner.connections.transaction().await?;
-    let mut ask = Script::new("BEGIN IMMEDIATE; SELECT ");
-    ask_commit(&mut ask, inner, &tenant, id);
+    let ask = gate("BEGIN IMMEDIATE; ", inner.injected_now(), &tenant, id, &[]);
     let answer = ask.first(transaction.conn()?).await?;
     let known = Known::read(&mut Columns::of(answer.as_ref().ok_or_else(no_answer)?))?;
     let resolved = match known.remembers(id) {
@@ -111,13 +110,8 @@ async fn apply(
     let checks = checks(batch);
     let mut chunks = checks.chunks(CHUNK);
 
-    let mut ask = Script::new(begin);
-    ask.push("SELECT ");
-    ask_commit(&mut ask, inner, &tenant, batch.commit_id);
     let first = chunks.next().unwrap_or(&[]);
-    for check in first {
-        check.ask(ask.push(", "), &tenant);
-    }
+    let ask = gate(begin, inner.injected_now(), &tenant, batch.commit_id, first);
     let answer = ask.first(conn).await.map_err(nothing_written)?;
     let answer = answer.ok_or_else(no_answer).map_err(nothing_written)?;
     let mut columns = Columns::of(&answer);
@@ -164,17 +158,29 @@ async fn apply(
     }))
 }
 
-fn ask_commit(ask: &mut Script, inner: &Inner, tenant: &Arc<str>, id: CommitId) {
-    ask.push(NOW).push(
-        ", (SELECT commits_before FROM paymux_horizon), \
+/// The first question of a batch: the time, what is known of the commit, and the first checks.
+pub(super) fn gate(
+    begin: &str,
+    now: Option<i64>,
+    tenant: &Arc<str>,
+    id: CommitId,
+    checks: &[Check<'_>],
+) -> Script {
+    let mut ask = Script::new(begin);
+    ask.push("SELECT ").push(NOW).push(
+        ", (SELECT commits_before FROM paymux_horizon WHERE one = 1), \
          (SELECT count(*) FROM paymux_commits WHERE commit_id = ? AND tenant = ?), \
          (SELECT at FROM paymux_commits WHERE commit_id = ? AND tenant = ?)",
     );
-    ask.bind(inner.injected_now());
+    ask.bind(now);
     ask.uuid(id.0).tenant(tenant).uuid(id.0).tenant(tenant);
+    for check in checks {
+        check.ask(ask.push(", "), tenant);
+    }
+    ask
 }
 
-/// What [`ask_commit`] asked.
+/// What [`gate`] asked of a commit.
 struct Known {
     now: Timestamp,
     horizon: Timestamp,
@@ -216,7 +222,7 @@ impl Known {
 }
 
 /// Something that must hold for the batch to be written; each asks for one column.
-enum Check<'b> {
+pub(super) enum Check<'b> {
     Row(RowKey, Option<u64>),
     Epoch(JobKey, u64),
     /// Nobody has it; or, to replace a global one, no other tenant has it.
@@ -225,12 +231,12 @@ enum Check<'b> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Free {
+pub(super) enum Free {
     OfAnyone,
     OfOthers,
 }
 
-fn checks(batch: &Batch) -> Vec<Check<'_>> {
+pub(super) fn checks(batch: &Batch) -> Vec<Check<'_>> {
     let preconditions = batch
         .preconditions
         .iter()

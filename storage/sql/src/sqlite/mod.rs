@@ -5,6 +5,8 @@ mod connections;
 mod error;
 mod jobs;
 mod open;
+#[cfg(test)]
+mod plans;
 mod purge;
 mod read;
 mod schema;

@@ -26,7 +26,7 @@ pub(super) async fn purge(inner: &Inner, retention: &Retention, limit: u32) -> R
 }
 
 /// One for each kind of thing; the limit is still to be bound.
-fn deletes(retention: &Retention) -> [Script; 4] {
+pub(super) fn deletes(retention: &Retention) -> [Script; 4] {
     let mut events = Script::new(
         "DELETE FROM paymux_events WHERE rowid IN (SELECT rowid FROM paymux_events WHERE at < ? LIMIT ?)",
     );

@@ -1,5 +1,7 @@
 //! Reads: one statement each, on a connection that can't write.
 
+use std::collections::BTreeMap;
+
 use paymux_core::Tenant;
 use paymux_core::store::*;
 use sqlx::sqlite::SqliteRow;
@@ -20,22 +22,10 @@ pub(super) async fn load(
     tenant: &Tenant,
     keys: &[RowKey],
 ) -> Result<Vec<Option<Row>>, Failure> {
-    let tenant = tenant_text(tenant);
     let mut reader = inner.connections.reader().await?;
-    let mut found = std::collections::BTreeMap::new();
+    let mut found = BTreeMap::new();
     for keys in keys.chunks(CHUNK) {
-        let mut script = Script::new(ROW);
-        script.tenant(&tenant);
-        match keys {
-            [key] => script.push("kind = ? AND id = ?").key(*key),
-            _ => script
-                .push("(kind, id) IN (VALUES ")
-                .list(keys, ", ", |script, key| {
-                    script.push("(?, ?)").key(*key);
-                })
-                .push(")"),
-        };
-        for row in script.all(reader.conn()?).await? {
+        for row in rows(tenant, keys).all(reader.conn()?).await? {
             let row = read_row(&row)?;
             found.insert(row.key, row);
         }
@@ -44,22 +34,29 @@ pub(super) async fn load(
     Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
 }
 
+pub(super) fn rows(tenant: &Tenant, keys: &[RowKey]) -> Script {
+    let mut script = Script::new(ROW);
+    script.tenant(&tenant_text(tenant));
+    match keys {
+        [key] => script.push("kind = ? AND id = ?").key(*key),
+        _ => script
+            .push("(kind, id) IN (VALUES ")
+            .list(keys, ", ", |script, key| {
+                script.push("(?, ?)").key(*key);
+            })
+            .push(")"),
+    };
+    script
+}
+
 pub(super) async fn lookup(
     inner: &Inner,
     tenant: &Tenant,
     key: &UniqueKey,
 ) -> Result<Option<Unique>, Failure> {
-    let tenant = tenant_text(tenant);
-    let mut script = Script::new(
-        "SELECT target_kind, target_id, bytes, expires_at FROM paymux_uniques \
-         WHERE owner = ? AND scope = ? AND name = ? AND tenant = ?",
-    );
-    script
-        .tenant(&owner(key, &tenant))
-        .text(key.scope.as_str())
-        .text(&key.name)
-        .tenant(&tenant);
-    let found = script.first(inner.connections.reader().await?.conn()?).await?;
+    let found = unique(tenant, key)
+        .first(inner.connections.reader().await?.conn()?)
+        .await?;
     let Some(row) = found else {
         return Ok(None);
     };
@@ -72,15 +69,27 @@ pub(super) async fn lookup(
     }))
 }
 
+pub(super) fn unique(tenant: &Tenant, key: &UniqueKey) -> Script {
+    let tenant = tenant_text(tenant);
+    let mut script = Script::new(
+        "SELECT target_kind, target_id, bytes, expires_at FROM paymux_uniques \
+         WHERE owner = ? AND scope = ? AND name = ? AND tenant = ?",
+    );
+    script
+        .tenant(&owner(key, &tenant))
+        .text(key.scope.as_str())
+        .text(&key.name);
+    script.tenant(&tenant);
+    script
+}
+
 pub(super) async fn locate(inner: &Inner, key: &UniqueKey) -> Result<Option<(Tenant, RowKey)>, Failure> {
     if !key.is_global() {
         return Ok(None);
     }
-    let mut script = Script::new(
-        "SELECT tenant, target_kind, target_id FROM paymux_uniques WHERE owner = '' AND scope = ? AND name = ?",
-    );
-    script.text(key.scope.as_str()).text(&key.name);
-    let found = script.first(inner.connections.reader().await?.conn()?).await?;
+    let found = anyones(key)
+        .first(inner.connections.reader().await?.conn()?)
+        .await?;
     let Some(row) = found else {
         return Ok(None);
     };
@@ -89,14 +98,23 @@ pub(super) async fn locate(inner: &Inner, key: &UniqueKey) -> Result<Option<(Ten
     Ok(columns.optional_key()?.map(|target| (tenant, target)))
 }
 
+pub(super) fn anyones(key: &UniqueKey) -> Script {
+    let mut script = Script::new(
+        "SELECT tenant, target_kind, target_id FROM paymux_uniques WHERE owner = '' AND scope = ? AND name = ?",
+    );
+    script.text(key.scope.as_str()).text(&key.name);
+    script
+}
+
 pub(super) async fn find(inner: &Inner, tenant: &Tenant, query: &Query) -> Result<Vec<Row>, Failure> {
-    let script = find_script(tenant, query);
-    let rows = script.all(inner.connections.reader().await?.conn()?).await?;
+    let rows = matching(tenant, query)
+        .all(inner.connections.reader().await?.conn()?)
+        .await?;
     rows.iter().map(read_row).collect()
 }
 
 /// Only the filters that are given stand in the text, so that SQLite sees which index serves them.
-pub(super) fn find_script(tenant: &Tenant, query: &Query) -> Script {
+pub(super) fn matching(tenant: &Tenant, query: &Query) -> Script {
     let mut script = Script::new(ROW);
     script.tenant(&tenant_text(tenant));
     script.push("kind = ?").text(query.kind.as_str());
@@ -153,15 +171,7 @@ pub(super) async fn events(
     from: u64,
     limit: u32,
 ) -> Result<Vec<StoredEvent>, Failure> {
-    let mut script = Script::new(
-        "SELECT id, sequence, at, kind, schema, body FROM paymux_events \
-         WHERE tenant = ? AND row_kind = ? AND row_id = ? AND sequence >= ? ORDER BY sequence LIMIT ?",
-    );
-    script
-        .tenant(&tenant_text(tenant))
-        .key(row)
-        .number(from.min(i64::MAX as u64))
-        .bind(i64::from(limit));
+    let script = sequence(tenant, row, from, limit);
     let rows = script.all(inner.connections.reader().await?.conn()?).await?;
     rows.iter()
         .map(|found| {
@@ -177,6 +187,16 @@ pub(super) async fn events(
             })
         })
         .collect()
+}
+
+pub(super) fn sequence(tenant: &Tenant, row: RowKey, from: u64, limit: u32) -> Script {
+    let mut script = Script::new(
+        "SELECT id, sequence, at, kind, schema, body FROM paymux_events \
+         WHERE tenant = ? AND row_kind = ? AND row_id = ? AND sequence >= ? ORDER BY sequence LIMIT ?",
+    );
+    script.tenant(&tenant_text(tenant)).key(row);
+    script.number(from.min(i64::MAX as u64)).bind(i64::from(limit));
+    script
 }
 
 fn read_row(row: &SqliteRow) -> Result<Row, Failure> {

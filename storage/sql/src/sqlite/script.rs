@@ -95,6 +95,14 @@ impl Script {
         self.bind(number)
     }
 
+    /// How SQLite would run it; of several statements, the first.
+    #[cfg(test)]
+    pub(super) async fn plan(mut self, conn: &mut SqliteConnection) -> Vec<String> {
+        self.text.insert_str(0, "EXPLAIN QUERY PLAN ");
+        let steps = self.all(conn).await.unwrap();
+        steps.iter().map(|step| step.get("detail")).collect()
+    }
+
     fn query(self) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>, Failure> {
         match self.wrong {
             Some(error) => Err(error.into()),
