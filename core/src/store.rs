@@ -540,6 +540,11 @@ pub struct Planned<T> {
 }
 
 impl<T> Planned<T> {
+    /// A plan from its parts. The engine makes those of verbs; this is for tests of stores that commit them.
+    pub fn new(tenant: Tenant, batch: Batch, value: T) -> Self {
+        Self { tenant, batch, value }
+    }
+
     /// Whose it is.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant

@@ -1,1 +1,12 @@
-//! Conformance suites for paymux's stores and connectors.
+//! Conformance suites for paymux's ports: what a store or a connector must do, as tests that its author runs.
+//!
+//! * [`store_conformance`] takes a [`Store`](paymux_core::Store) through every clause of
+//!   [its contract](paymux_core::store).
+//!
+//! A suite panics with the clause that is broken and what was seen instead. It needs no credentials and no network,
+//! and takes a few seconds. [`TestClock`] and [`SeededIds`] are core's, for tests that need both.
+
+mod store;
+
+pub use paymux_core::{IdSource, Runtime, SeededIds, TestClock};
+pub use store::{Durability, Instances, StoreSuite, store_conformance};

@@ -1,0 +1,197 @@
+//! SQL text with its values, and rows read back.
+
+use std::sync::Arc;
+
+use paymux_core::store::{RowKey, RowKind, StoreError};
+use paymux_core::{Tenant, Timestamp};
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
+use sqlx::{Arguments, AssertSqlSafe, Row as _, SqliteConnection};
+use uuid::Uuid;
+
+use super::error::Failure;
+
+/// One or more statements with the values of their `?`, in order.
+///
+/// SQLite's driver runs several statements as one prepared statement, and they come back from the connection's thread
+/// in one go: a commit needs three such trips instead of one for each statement. The texts are built of the literals
+/// in this crate alone, and values are always bound.
+#[derive(Default)]
+pub(super) struct Script {
+    text: String,
+    arguments: SqliteArguments,
+    wrong: Option<StoreError>,
+}
+
+/// The milliseconds since 1970 by the database's clock, or by the bound one.
+pub(super) const NOW: &str = "COALESCE(?, CAST(round(unixepoch('subsec') * 1000) AS INTEGER))";
+
+impl Script {
+    pub(super) fn new(text: &str) -> Self {
+        let mut script = Self::default();
+        script.push(text);
+        script
+    }
+
+    pub(super) fn push(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// `text`, as often as there are `items`, with `between` in between.
+    pub(super) fn list<T>(
+        &mut self,
+        items: &[T],
+        between: &str,
+        mut push: impl FnMut(&mut Self, &T),
+    ) -> &mut Self {
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                self.push(between);
+            }
+            push(self, item);
+        }
+        self
+    }
+
+    pub(super) fn bind<T>(&mut self, value: T) -> &mut Self
+    where
+        T: for<'q> sqlx::Encode<'q, Sqlite> + sqlx::Type<Sqlite>,
+    {
+        if let Err(error) = self.arguments.add(value) {
+            self.wrong
+                .get_or_insert(StoreError::rejected("a value can't be bound").caused_by(error));
+        }
+        self
+    }
+
+    pub(super) fn text(&mut self, value: &str) -> &mut Self {
+        self.bind(value.to_owned())
+    }
+
+    pub(super) fn tenant(&mut self, tenant: &Arc<str>) -> &mut Self {
+        self.bind(tenant.clone())
+    }
+
+    pub(super) fn uuid(&mut self, id: Uuid) -> &mut Self {
+        self.bind(id.as_bytes().to_vec())
+    }
+
+    pub(super) fn key(&mut self, key: RowKey) -> &mut Self {
+        self.text(key.kind.as_str()).uuid(key.id)
+    }
+
+    pub(super) fn time(&mut self, time: Option<Timestamp>) -> &mut Self {
+        self.bind(time.map(Timestamp::as_millis))
+    }
+
+    /// SQLite's integers have a sign.
+    pub(super) fn number(&mut self, number: u64) -> &mut Self {
+        let number = i64::try_from(number).unwrap_or_else(|_| {
+            self.wrong.get_or_insert(StoreError::rejected(
+                "a version, sequence or epoch is over 2^63 - 1",
+            ));
+            i64::MAX
+        });
+        self.bind(number)
+    }
+
+    /// How SQLite would run it; of several statements, the first.
+    #[cfg(test)]
+    pub(super) async fn plan(mut self, conn: &mut SqliteConnection) -> Vec<String> {
+        self.text.insert_str(0, "EXPLAIN QUERY PLAN ");
+        let steps = self.all(conn).await.unwrap();
+        steps.iter().map(|step| step.get("detail")).collect()
+    }
+
+    fn query(self) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>, Failure> {
+        match self.wrong {
+            Some(error) => Err(error.into()),
+            None => Ok(sqlx::query_with(AssertSqlSafe(self.text), self.arguments)),
+        }
+    }
+
+    /// Runs all of it. How many rows it changed.
+    pub(super) async fn run(self, conn: &mut SqliteConnection) -> Result<u64, Failure> {
+        Ok(self.query()?.execute(conn).await?.rows_affected())
+    }
+
+    /// Runs up to the first row that there is.
+    pub(super) async fn first(self, conn: &mut SqliteConnection) -> Result<Option<SqliteRow>, Failure> {
+        Ok(self.query()?.fetch_optional(conn).await?)
+    }
+
+    pub(super) async fn all(self, conn: &mut SqliteConnection) -> Result<Vec<SqliteRow>, Failure> {
+        Ok(self.query()?.fetch_all(conn).await?)
+    }
+}
+
+pub(super) fn tenant_text(tenant: &Tenant) -> Arc<str> {
+    tenant.to_string().into()
+}
+
+/// Reads a row's columns from left to right.
+pub(super) struct Columns<'r> {
+    row: &'r SqliteRow,
+    next: usize,
+}
+
+impl<'r> Columns<'r> {
+    pub(super) fn of(row: &'r SqliteRow) -> Self {
+        Self { row, next: 0 }
+    }
+
+    pub(super) fn next<T>(&mut self) -> Result<T, Failure>
+    where
+        T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
+    {
+        let at = self.next;
+        self.next += 1;
+        Ok(self.row.try_get(at)?)
+    }
+
+    pub(super) fn number<T: TryFrom<i64>>(&mut self) -> Result<T, Failure> {
+        T::try_from(self.next::<i64>()?)
+            .map_err(|_| StoreError::corrupt("a number is out of its range").into())
+    }
+
+    pub(super) fn time(&mut self) -> Result<Timestamp, Failure> {
+        self.next().map(Timestamp::from_millis)
+    }
+
+    pub(super) fn optional_time(&mut self) -> Result<Option<Timestamp>, Failure> {
+        Ok(self.next::<Option<i64>>()?.map(Timestamp::from_millis))
+    }
+
+    pub(super) fn word<T: std::str::FromStr<Err = StoreError>>(&mut self) -> Result<T, Failure> {
+        Ok(self.next::<&str>()?.parse()?)
+    }
+
+    pub(super) fn uuid(&mut self) -> Result<Uuid, Failure> {
+        uuid(self.next()?)
+    }
+
+    pub(super) fn key(&mut self) -> Result<RowKey, Failure> {
+        Ok(RowKey::new(self.word()?, self.uuid()?))
+    }
+
+    pub(super) fn optional_key(&mut self) -> Result<Option<RowKey>, Failure> {
+        let (kind, id) = (self.next::<Option<&str>>()?, self.next::<Option<&[u8]>>()?);
+        match (kind, id) {
+            (Some(kind), Some(id)) => Ok(Some(RowKey::new(kind.parse::<RowKind>()?, uuid(id)?))),
+            (None, None) => Ok(None),
+            (Some(_), None) | (None, Some(_)) => {
+                Err(StoreError::corrupt("half of a row's name is missing").into())
+            }
+        }
+    }
+
+    pub(super) fn tenant(&mut self) -> Result<Tenant, Failure> {
+        let text: &str = self.next()?;
+        text.parse()
+            .map_err(|_| StoreError::corrupt("a tenant can't be read").into())
+    }
+}
+
+fn uuid(bytes: &[u8]) -> Result<Uuid, Failure> {
+    Uuid::from_slice(bytes).map_err(|_| StoreError::corrupt("an identifier isn't 16 bytes").into())
+}
