@@ -17,7 +17,7 @@ pub struct ActError {
 }
 
 impl Sandbox {
-    /// Settles what is open: a payment that a bank works on is taken and settled, captured money arrives, a pending
+    /// Settles what is open: a payment that a bank works on is approved and what it takes settled, captured money arrives, a pending
     /// refund is given back. `handle` is a payment's or a refund's.
     ///
     /// # Errors
@@ -31,16 +31,21 @@ impl Sandbox {
                 };
             }
             let mut payment = known(draft, handle)?;
-            if payment.state == PaymentState::Processing {
+            let worked_on = payment.state == PaymentState::Processing;
+            if worked_on {
                 processor.approve(draft, &mut payment)?;
             }
             let open = |capture: &CaptureEntry| {
                 matches!(capture.state, CaptureState::Pending | CaptureState::Captured)
             };
-            if !payment.captures.iter().any(open) {
-                return Err(Refusal(409, "nothing of it waits to settle"));
+            match (payment.captures.iter().any(open), worked_on) {
+                (true, _) => processor.settle_captures(draft, payment, None),
+                (false, true) => {
+                    processor.put(draft, &payment, &format!("payment.{}", payment.state.as_str()));
+                    Ok(())
+                }
+                (false, false) => Err(Refusal(409, "nothing of it waits to settle")),
             }
-            processor.settle_captures(draft, payment, None)
         })
     }
 

@@ -387,11 +387,10 @@ fn report(payment: PaymentObject) -> Result<AuthorizeReport, CallError> {
             AuthorizeReport::ActionNeeded(payment.id.into(), action(asked), echo)
         }
         PaymentState::Processing => AuthorizeReport::Pending(payment.id.into(), echo),
-        PaymentState::Authorized if payment.authorized.minor() < payment.amount.minor() => {
-            let part = payment.authorized;
-            AuthorizeReport::PartiallyAuthorized(approval(payment, echo), part)
-        }
-        PaymentState::Authorized => AuthorizeReport::Authorized(approval(payment, echo)),
+        PaymentState::Authorized => match payment.part {
+            Some(part) => AuthorizeReport::PartiallyAuthorized(approval(payment, echo), part),
+            None => AuthorizeReport::Authorized(approval(payment, echo)),
+        },
         PaymentState::Captured => AuthorizeReport::Captured(approval(payment, echo)),
         PaymentState::Settled => AuthorizeReport::Settled(approval(payment, echo)),
         PaymentState::Verified => AuthorizeReport::Verified(approval(payment, echo)),

@@ -126,6 +126,9 @@ pub(crate) struct PaymentObject {
     pub(crate) amount: Money,
     pub(crate) state: PaymentState,
     pub(crate) authorized: Money,
+    /// What is held, where the bank held less than was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) part: Option<Money>,
     pub(crate) captured: Money,
     pub(crate) refunded: Money,
     pub(crate) returned: Money,

@@ -436,6 +436,7 @@ impl Processor {
             amount: payment.amount,
             state: payment.state,
             authorized: payment.authorized,
+            part: Some(payment.authorized).filter(|part| part.minor() < payment.amount.minor()),
             captured: payment.captured,
             refunded: payment.refunded,
             returned: payment.returned,
@@ -443,7 +444,9 @@ impl Processor {
             incremental: grant(shape.offers(Ability::Increment)),
             code: payment.decline.clone(),
             action: payment.action.as_ref().map(|step| self.action(payment, step)),
-            capture_before: payment.capture_before,
+            capture_before: payment
+                .capture_before
+                .filter(|_| payment.state == PaymentState::Authorized),
             network_transaction_id: payment.network_transaction_id.clone(),
             three_ds: payment.three_ds.clone(),
         }

@@ -1,11 +1,11 @@
 //! What time does: it settles and fails, lapses and expires.
 
-use paymux_core::{CaptureMethod, Rest, Timestamp};
+use paymux_core::{Rest, Timestamp};
 
 use super::payments::decline;
 use super::{Processor, Refusal};
 use crate::books::Draft;
-use crate::ledger::{CaptureState, Payment, PaymentState, RefundState};
+use crate::ledger::{CaptureEntry, CaptureState, Payment, PaymentState, RefundState};
 use crate::magic::Magic;
 use crate::wire::About;
 
@@ -32,7 +32,7 @@ impl Processor {
         let Some(mut payment) = draft.books.payment(handle).cloned() else {
             return Ok(());
         };
-        let due = |capture: &crate::ledger::CaptureEntry| {
+        let due = |capture: &CaptureEntry| {
             let open = matches!(capture.state, CaptureState::Pending | CaptureState::Captured);
             open && capture.turns_at.is_some_and(|turns| turns <= at)
         };
@@ -80,7 +80,7 @@ impl Processor {
             Magic::PendingThenDeclined => decline(&mut payment, "insufficient_funds"),
             _ => {
                 self.approve(draft, &mut payment)?;
-                if payment.capture == CaptureMethod::Automatic {
+                if !payment.captures.is_empty() {
                     return self.settle_captures(draft, payment, None);
                 }
             }
@@ -108,34 +108,43 @@ impl Processor {
                 capture.turns_at = None;
             }
         }
-        if payment.mode == paymux_core::IntentMode::Payment {
-            payment.recount()?;
-        }
+        payment.recount()?;
         self.put(draft, &payment, "payment.settled");
         Ok(())
     }
 
-    /// Fails one capture: its money is held again while the authorization lives.
+    /// Fails one capture: its money is held again while the authorization lives and nothing else has ended it.
     pub(crate) fn fail_one(
         &self,
         draft: &mut Draft<'_>,
         mut payment: Payment,
         handle: &str,
     ) -> Result<(), Refusal> {
-        if let Some(capture) = payment
+        let Some(at) = payment
             .captures
-            .iter_mut()
-            .find(|capture| capture.handle == handle)
-        {
-            capture.state = CaptureState::Failed;
-            capture.turns_at = None;
-        }
-        let alive = payment
+            .iter()
+            .position(|capture| capture.handle == handle)
+        else {
+            return Ok(());
+        };
+        let failed = &mut payment.captures[at];
+        failed.state = CaptureState::Failed;
+        failed.turns_at = None;
+        let (ended_it, with_authorization) = (failed.rest == Rest::Release, failed.reference.is_none());
+        let ends_it = |capture: &CaptureEntry| {
+            capture.rest == Rest::Release
+                && matches!(capture.state, CaptureState::Captured | CaptureState::Settled)
+        };
+        let lives = payment
             .capture_before
             .is_some_and(|lapses| self.clock.now() < lapses);
-        payment.rest = if alive { Rest::Keep } else { Rest::Release };
+        if !lives {
+            payment.rest = Rest::Release;
+        } else if ended_it && !payment.captures.iter().any(ends_it) {
+            payment.rest = Rest::Keep;
+        }
         payment.recount()?;
-        if payment.capture == CaptureMethod::Automatic && payment.captured.minor() == 0 {
+        if with_authorization {
             // Nothing was ever held apart from the charge: it failed as a whole.
             decline(&mut payment, "bank_refused");
         }
