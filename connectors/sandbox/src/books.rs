@@ -14,8 +14,9 @@ use paymux_core::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ledger::{LedgerView, Payment, RefundEntry, Sent};
+use crate::ledger::{Payment, RefundEntry, Sent};
 use crate::processor::{Answer, Arrival};
+use crate::view::LedgerView;
 use crate::wire::{About, Event};
 
 /// Everything that the processor knows.

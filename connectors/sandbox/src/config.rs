@@ -11,11 +11,11 @@ use paymux_core::{AccountRef, Bytes, Clock, ConnectorId, Runtime, Secret};
 
 use crate::books::Ledger;
 use crate::fault::{Down, Faults};
-use crate::ledger::LedgerView;
 use crate::magic::Magic;
 use crate::processor::{Processor, base32, mix};
 use crate::shape::{Shape, WebhookShape};
 use crate::transport::SandboxTransport;
+use crate::view::LedgerView;
 use crate::{connector, webhook};
 
 /// A payment processor inside the process, with books of its own. Clones are the same processor.

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::processor::mix;
+
 /// What a call asks of the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -72,8 +74,38 @@ pub struct Faults(Arc<Mutex<Script>>);
 #[derive(Debug, Default)]
 struct Script {
     queue: VecDeque<(Option<String>, Call, FaultKind)>,
+    chance: Option<Chance>,
     stale_for: Duration,
     down: Down,
+}
+
+/// Faults by chance: the same seed gives the same row of them.
+#[derive(Debug)]
+struct Chance {
+    seed: u64,
+    per_thousand: u32,
+    calls: u64,
+}
+
+/// What may befall a call by chance: what a network and a busy processor do, and what needs no clock to end.
+const BY_CHANCE: [FaultKind; 7] = [
+    FaultKind::NotSent,
+    FaultKind::DropRequest,
+    FaultKind::DropAnswer,
+    FaultKind::ServerErrorBefore,
+    FaultKind::ServerErrorAfter,
+    FaultKind::Truncate,
+    FaultKind::Refuse(429),
+];
+
+impl Chance {
+    fn draw(&mut self) -> Option<FaultKind> {
+        self.calls += 1;
+        let draw = mix(self.seed, self.calls);
+        let falls = draw % 1_000 < u64::from(self.per_thousand);
+        let which = usize::try_from(draw / 1_000 % BY_CHANCE.len() as u64).unwrap_or_default();
+        falls.then_some(BY_CHANCE[which])
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +130,18 @@ impl Faults {
         self
     }
 
+    /// From now on lets a fault befall so many of a thousand calls of any kind, but those that [`Faults::next`] names:
+    /// a call or an answer that is lost or cut short, a 500 before or after the work, a 429, no connection. Which ones
+    /// follows from `seed`.
+    pub fn by_chance(&self, seed: u64, per_thousand: u32) -> &Self {
+        self.lock().chance = Some(Chance {
+            seed,
+            per_thousand,
+            calls: 0,
+        });
+        self
+    }
+
     /// From now on a look-up shows a payment or a refund only when it is this old.
     pub fn stale_reads(&self, lag: Duration) -> &Self {
         self.lock().stale_for = lag;
@@ -109,10 +153,11 @@ impl Faults {
         self.lock().queue.len()
     }
 
-    /// Forgets them all: nothing befalls any call, and look-ups are fresh.
+    /// Forgets them all: nothing befalls any call, by chance neither, and look-ups are fresh.
     pub fn clear(&self) {
         let mut script = self.lock();
         script.queue.clear();
+        script.chance = None;
         script.stale_for = Duration::ZERO;
     }
 
@@ -130,11 +175,13 @@ impl Faults {
 
     pub(crate) fn take(&self, account: &str, call: Call) -> Option<FaultKind> {
         let mut script = self.lock();
-        let at = script
-            .queue
-            .iter()
-            .position(|(at, of, _)| *of == call && at.as_deref().is_none_or(|at| at == account))?;
-        script.queue.remove(at).map(|(.., fault)| fault)
+        let meant = |(at, of, _): &(Option<String>, Call, FaultKind)| {
+            *of == call && at.as_deref().is_none_or(|at| at == account)
+        };
+        match script.queue.iter().position(meant) {
+            Some(at) => script.queue.remove(at).map(|(.., fault)| fault),
+            None => script.chance.as_mut().and_then(Chance::draw),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Script> {

@@ -72,7 +72,14 @@
 //! debits are pending for an hour, and wallets are approved.
 //!
 //! [`Sandbox::payer_approves`] and its like are what payers and banks do; [`Faults`] lets any call of any kind fail in
-//! any way; [`Sandbox::down`] makes the processor unreachable.
+//! any way, in turn or by chance; [`Sandbox::down`] makes the processor unreachable.
+//!
+//! # Webhooks
+//!
+//! The processor posts nothing by itself: [`Sandbox::webhooks`] gives what it would post, signed with
+//! [`Sandbox::webhook_secret`] in the header `sandbox-signature`, and a test hands each to its webhook endpoint as it
+//! likes: late, twice, or not at all. They are hints, unless the shape has
+//! [authoritative webhooks](Shape::authoritative_webhooks).
 //!
 //! # Statuses
 //!
@@ -101,15 +108,14 @@ mod map;
 mod processor;
 mod shape;
 mod transport;
+mod view;
 mod webhook;
 mod wire;
 
 pub use acts::ActError;
 pub use config::Sandbox;
 pub use fault::{Call, FaultKind, Faults};
-pub use ledger::{
-    CaptureEntry, CaptureState, Fate, LedgerView, Payment, PaymentState, RefundEntry, RefundState, Sent,
-    Totals,
-};
+pub use ledger::{CaptureEntry, CaptureState, Fate, Payment, PaymentState, RefundEntry, RefundState, Sent};
 pub use magic::Magic;
 pub use shape::{Settlement, Shape};
+pub use view::{LedgerView, Totals};

@@ -2,6 +2,7 @@
 
 pub(crate) use payments::Verdict;
 
+mod authorizations;
 mod captures;
 mod payments;
 mod refunds;

@@ -1,4 +1,4 @@
-//! Making, executing, completing, raising, voiding, cancelling and showing payments.
+//! Making, executing, completing and showing payments.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use crate::ledger::{ActionStep, CaptureEntry, CaptureState, Payment, PaymentStat
 use crate::magic::Magic;
 use crate::shape::Settlement;
 use crate::wire::{
-    About, ActionObject, ActionWhat, ClosePayment, CompletePayment, Confirm, ConfirmPayment, IncrementObject,
-    List, Method, NewIncrement, NewPayment, OperationObject, OperationState, PaymentObject, escape,
+    About, ActionObject, ActionWhat, CompletePayment, Confirm, ConfirmPayment, List, Method, NewPayment,
+    PaymentObject, escape,
 };
-use paymux_core::connector::{Ability, Offer, VoidAfterCapture};
+use paymux_core::connector::{Ability, Offer};
 use paymux_core::{
     CaptureMethod, Challenge, Grant, IntentMode, LiabilityShift, Money, Rest, ThreeDs, Timestamp,
 };
@@ -35,6 +35,9 @@ impl Processor {
         }
         if !self.shape(account).currencies.contains(&new.amount.currency()) {
             return Err(Refusal(422, "currency"));
+        }
+        if new.capture == CaptureMethod::Manual && self.shape(account).manual_capture == Offer::Refused {
+            return Err(Refusal(422, "capture"));
         }
         let payment = Payment {
             account: account.to_owned(),
@@ -116,117 +119,8 @@ impl Processor {
         Ok(self.shown(200, &payment))
     }
 
-    pub(super) fn increment(
-        &self,
-        draft: &mut Draft<'_>,
-        account: &str,
-        handle: &str,
-        new: NewIncrement,
-    ) -> Served {
-        let mut payment = find(draft, account, handle)?;
-        if new.by.minor() <= 0 || payment.authorized.checked_add(new.by)? != new.total {
-            return Err(Refusal(422, "total"));
-        }
-        let capturing = payment
-            .captures
-            .iter()
-            .any(|capture| capture.state == CaptureState::Pending);
-        let (status, state, code) = match payment.state {
-            PaymentState::Authorized if !capturing => {
-                payment.authorized = new.total;
-                (200, OperationState::Done, None)
-            }
-            _ => (402, OperationState::Failed, Some("not_permitted".to_owned())),
-        };
-        if status == 200 {
-            self.put(draft, &payment, "payment.incremented");
-        }
-        let (reference, total) = (new.reference, new.total);
-        let payment = self.object(&payment);
-        Ok(Answer::of(
-            status,
-            &IncrementObject {
-                reference,
-                total,
-                state,
-                code,
-                payment,
-            },
-        ))
-    }
-
-    pub(super) fn void(
-        &self,
-        draft: &mut Draft<'_>,
-        account: &str,
-        handle: &str,
-        asked: ClosePayment,
-    ) -> Served {
-        let mut payment = find(draft, account, handle)?;
-        if asked.amount.currency() != payment.amount.currency() {
-            return Err(Refusal(422, "amount"));
-        }
-        let pending = payment
-            .captures
-            .iter()
-            .any(|capture| capture.state == CaptureState::Pending);
-        let untouched = payment.refunded.minor() == 0 && payment.refund_pending.minor() == 0;
-        let after_capture = self.shape(account).void_after_capture;
-        let allowed = match (payment.state, payment.magic()) {
-            (PaymentState::Voided, _) => return Ok(closed(&payment, asked, None)),
-            (_, Magic::VoidRefused) => false,
-            (PaymentState::Authorized, _) => !pending,
-            (PaymentState::Captured, _) => after_capture == VoidAfterCapture::Yes && untouched,
-            _ => false,
-        };
-        if !allowed {
-            return Ok(closed(&payment, asked, Some("not_permitted")));
-        }
-        if payment.state == PaymentState::Captured {
-            let settled = |capture: &CaptureEntry| capture.state == CaptureState::Settled;
-            if payment.captures.iter().any(settled) {
-                return Ok(closed(&payment, asked, Some("not_permitted")));
-            }
-            for capture in &mut payment.captures {
-                if capture.state == CaptureState::Captured {
-                    capture.state = CaptureState::Voided;
-                }
-            }
-        }
-        payment.rest = Rest::Release;
-        payment.recount()?;
-        self.put(draft, &payment, "payment.voided");
-        Ok(closed(&payment, asked, None))
-    }
-
-    pub(super) fn cancel(
-        &self,
-        draft: &mut Draft<'_>,
-        account: &str,
-        handle: &str,
-        asked: ClosePayment,
-    ) -> Served {
-        let mut payment = find(draft, account, handle)?;
-        match payment.state {
-            PaymentState::Cancelled => {}
-            PaymentState::Created | PaymentState::RequiresAction => {
-                payment.state = PaymentState::Cancelled;
-                payment.action = None;
-                self.put(draft, &payment, "payment.cancelled");
-            }
-            PaymentState::Processing
-            | PaymentState::Authorized
-            | PaymentState::Captured
-            | PaymentState::Settled
-            | PaymentState::Verified
-            | PaymentState::Declined
-            | PaymentState::Voided => return Ok(closed(&payment, asked, Some("not_permitted"))),
-        }
-        Ok(closed(&payment, asked, None))
-    }
-
     pub(super) fn show_payment(&self, draft: &Draft<'_>, account: &str, handle: &str) -> Served {
-        find(draft, account, handle).map(|payment| self.shown_as_read(&payment))
+        find(draft, account, handle).map(|payment| Answer::of(200, &self.object(&payment)))
     }
 
     pub(super) fn find_payments(
@@ -423,11 +317,7 @@ impl Processor {
         Answer::of(status, &self.object(payment))
     }
 
-    fn shown_as_read(&self, payment: &Payment) -> Answer {
-        Answer::of(200, &self.object(payment))
-    }
-
-    fn object(&self, payment: &Payment) -> PaymentObject {
+    pub(super) fn object(&self, payment: &Payment) -> PaymentObject {
         let shape = self.shape(&payment.account);
         let grant = |offered| if offered { Grant::Granted } else { Grant::Refused };
         PaymentObject {
@@ -499,21 +389,4 @@ pub(super) fn decline(payment: &mut Payment, word: &str) {
     payment.decline = Some(word.to_owned());
     payment.action = None;
     payment.answer_due = None;
-}
-
-/// The answer to a void or a cancel: done, or refused with a word.
-fn closed(payment: &Payment, asked: ClosePayment, refused: Option<&str>) -> Answer {
-    let (status, state) = match refused {
-        None => (200, OperationState::Done),
-        Some(_) => (402, OperationState::Failed),
-    };
-    let object = OperationObject {
-        id: payment.handle.clone(),
-        payment: payment.handle.clone(),
-        reference: Some(asked.reference),
-        amount: asked.amount,
-        state,
-        code: refused.map(str::to_owned),
-    };
-    Answer::of(status, &object)
 }

@@ -295,3 +295,38 @@ fn strangers_are_refused() {
         .send(Request::get("sandbox://main/nowhere").bearer(&"sk_sandbox_main".into())));
     assert_eq!(answer.unwrap().status(), 404);
 }
+
+#[test]
+fn faults_by_chance_follow_from_their_seed_and_never_charge_twice_with_a_key() {
+    let fates = |seed, per_thousand| {
+        let caller = Caller::new(Shape::default());
+        caller.sandbox.faults().by_chance(seed, per_thousand);
+        let mut fates = Vec::new();
+        for _ in 0..100 {
+            let (name, _) = caller.authorize("tok_approve", CaptureMethod::Automatic);
+            let method = PaymentMethod::card_token("tok_approve");
+            let op = op::Authorize::new(&name.reference, eur(10_000), method, CaptureMethod::Automatic);
+            let again = now(caller.authorize_as(&name, &op));
+            let charges = caller.ledger().live_charges(&name.reference).len();
+            assert!(charges <= 1, "{again:?}");
+            if matches!(again, Outcome::Answered(_)) {
+                assert_eq!(charges, 1);
+            }
+        }
+        fates.extend(caller.ledger().sends().iter().map(|sent| sent.fate));
+        fates
+    };
+    assert!(fates(1, 0).iter().all(|fate| *fate == Fate::Answered(201)));
+    assert_eq!(fates(1, 300), fates(1, 300));
+    assert_ne!(fates(1, 300), fates(2, 300));
+    let bad = fates(1, 1_000);
+    for fate in [
+        Fate::NotSent,
+        Fate::Lost,
+        Fate::Answered(500),
+        Fate::Answered(429),
+        Fate::Answered(201),
+    ] {
+        assert!(bad.contains(&fate), "{fate:?} never came");
+    }
+}

@@ -1,6 +1,7 @@
 //! What the sandbox promises, checked through its connector and against its books.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod books;
 mod faults;
 mod file;
 mod shapes;
