@@ -5,6 +5,7 @@
 //! cuts off.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -68,7 +69,7 @@ pub(crate) struct InWork {
 }
 
 /// A webhook that is posted or waits to be.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct NoticeEntry {
     pub(crate) id: String,
     pub(crate) kind: String,
@@ -92,6 +93,16 @@ impl NoticeEntry {
             reference: self.reference.clone(),
             object,
         }
+    }
+}
+
+/// Shows no object: it may hold a client secret.
+impl fmt::Debug for NoticeEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NoticeEntry")
+            .field("kind", &self.kind)
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
     }
 }
 

@@ -9,6 +9,7 @@ mod refunds;
 mod time;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -42,7 +43,7 @@ pub(crate) struct Processor {
 }
 
 /// A request as it arrived.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Arrival {
     pub(crate) account: String,
     pub(crate) method: String,
@@ -53,13 +54,32 @@ pub(crate) struct Arrival {
 }
 
 /// What the processor answers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Answer {
     status: u16,
     body: Value,
     /// Whether the body comes whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cut_at: Option<usize>,
+}
+
+/// Shows no body: it may hold what was sent for one call.
+impl fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arrival")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows no body: it may hold a client secret.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What becomes of a request on its way there and back.

@@ -45,6 +45,29 @@ fn what_happens_at_the_processor_shows_in_reads() {
     ));
 
     let (name, handle) = caller.approved("tok_approve", CaptureMethod::Manual);
+    caller.capture(&handle, 3_000, Rest::Keep);
+    caller.capture(&handle, 4_000, Rest::Release);
+    caller.sandbox.fail_capture(handle.as_str()).unwrap();
+    assert!(matches!(
+        caller.stands(&name, &handle),
+        AuthorizeReport::Authorized(_)
+    ));
+    let payment = caller.ledger().payment(handle.as_str()).unwrap().clone();
+    assert_eq!((payment.captured, payment.held()), (eur(3_000), eur(7_000)));
+
+    let (name, handle) = caller.approved("tok_approve", CaptureMethod::Manual);
+    caller.capture(&handle, 3_000, Rest::Keep);
+    caller.capture(&handle, 4_000, Rest::Release);
+    let first = caller.ledger().payment(handle.as_str()).unwrap().captures[0]
+        .handle
+        .clone();
+    caller.sandbox.fail_capture(&first).unwrap();
+    assert!(
+        matches!(caller.stands(&name, &handle), AuthorizeReport::Captured(_)),
+        "the other was final"
+    );
+
+    let (name, handle) = caller.approved("tok_approve", CaptureMethod::Manual);
     caller.capture(&handle, 4_000, Rest::Keep);
     let part = caller.ledger().payment(handle.as_str()).unwrap().captures[0]
         .handle

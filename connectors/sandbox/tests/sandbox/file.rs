@@ -71,6 +71,25 @@ fn two_handles_of_a_file_are_one_processor() {
 }
 
 #[test]
+fn changes_of_two_handles_at_once_are_made_in_turn() {
+    let scratch = Scratch::new("turns");
+    let charge = |ids| {
+        let caller = scratch.open(ids);
+        for _ in 0..200 {
+            let (_, outcome) = caller.authorize("tok_approve", CaptureMethod::Automatic);
+            assert!(matches!(outcome, Outcome::Answered(_)), "{outcome:?}");
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| charge(1));
+        scope.spawn(|| charge(2));
+    });
+    let ledger = scratch.open(3).ledger();
+    assert_eq!(ledger.payments().len(), 400);
+    assert_eq!(ledger.totals(Currency::EUR).unwrap().captured, eur(400 * 10_000));
+}
+
+#[test]
 fn a_torn_last_line_is_cut_off() {
     let scratch = Scratch::new("torn");
     let (name, _) = scratch.open(1).authorize("tok_approve", CaptureMethod::Automatic);

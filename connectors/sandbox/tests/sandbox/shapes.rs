@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paymux_core::connector::{
-    Ability, Authorization, AuthorizeReport, CaptureReport, CloseReport, Effect, Key, LookUpReport, Offer,
-    Outcome, PrepareReport, ReadReport, RefundReport, op,
+    Ability, Authorization, AuthorizeReport, CaptureReport, CloseReport, Effect, Handle, Key, LookUpReport,
+    Offer, Outcome, PrepareReport, ReadReport, RefundReport, op,
 };
 use paymux_core::{
     CaptureMethod, ConnectorId, Currency, Grant, IntentDetails, IntentMode, Mit, MitReason, Money,
@@ -352,6 +352,16 @@ fn other_methods_go_their_way() {
     };
     let (outcome, part) = ask(network);
     assert!(approved(outcome) && part.is_some());
+    caller.approved("tok_fingerprint_then_challenge", CaptureMethod::Automatic);
+    let shown = format!(
+        "{:?} {:?} {:?}",
+        caller.sandbox,
+        caller.connector,
+        caller.ledger()
+    );
+    for secret in ["for one call", "client_secret", "sk_sandbox", "whsec"] {
+        assert!(!shown.contains(secret), "`{secret}` is printed");
+    }
     for method in [
         PaymentMethod::BankRedirect {
             scheme: "ideal".into(),
@@ -378,6 +388,22 @@ fn other_methods_go_their_way() {
         scheme: "tok_approve".into(),
     });
     assert!(approved(outcome), "magic in any method");
+}
+
+#[test]
+fn what_the_payer_brings_back_is_sent_once() {
+    let caller = Caller::new(Shape::default());
+    let exchange = caller.connector.slots().complete().unwrap().1;
+    let key = caller.name().key("complete");
+    let complete = |payload| op::Complete::new("reference", Handle::from("pay_1"), eur(1), payload);
+    let request = exchange
+        .request(&complete(Volatile::new("result=x")), &key)
+        .unwrap();
+    assert!(request.volatile_part().is_some());
+    assert!(
+        exchange.request(&complete(Volatile::default()), &key).is_err(),
+        "it is gone"
+    );
 }
 
 #[test]
