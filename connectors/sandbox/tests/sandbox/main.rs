@@ -1,0 +1,11 @@
+//! What the sandbox promises, checked through its connector and against its books.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod books;
+mod faults;
+mod file;
+mod shapes;
+mod support;
+mod tokens;
+mod verbs;
+mod webhooks;
