@@ -56,10 +56,12 @@ impl ConnectorSuite {
             }
         }
         match answer(Case::Declined) {
+            None if is_read::<O>() => {}
             None => report.not_asked(Clause::Declined, "no example is given"),
             Some(answer) => report.note(Clause::Declined, reader.declined(facts, &answer(&O::of(facts)))),
         }
         match answer(Case::Refused) {
+            None if is_read::<O>() => {}
             None => report.not_asked(Clause::Refused, "no example is given"),
             Some(answer) => report.note(Clause::Refused, reader.refused(facts, &answer(&O::of(facts)))),
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use paymux_core::connector::{
-    Ability, Authorization, Connector, Exchange, Handle, Key, Offer, Operation, Request, Response, Step,
-    Transport, op,
+    Ability, Authorization, Connector, Effect, Exchange, Handle, Key, Offer, Operation, Request, Response,
+    Step, Transport, op,
 };
 use paymux_core::{Money, PaymentMethod, Secret, Timestamp};
 use serde_json::Value;
@@ -327,12 +327,19 @@ impl ConnectorSuite {
 
 fn describe(step: Step) -> String {
     let effect = match step.effect() {
-        paymux_core::connector::Effect::Preparatory => "prepares",
-        paymux_core::connector::Effect::MovesMoney => "moves money",
+        Effect::Preparatory => "prepares",
+        Effect::MovesMoney => "moves money",
     };
     match step.key() {
         Key::None => format!("{effect}; no key, so never sent twice from doubt"),
-        Key::Header { window, .. } => format!("{effect}; its key is known for {} s", window.as_secs()),
+        Key::Header { window, .. } => {
+            let minutes = window.as_secs() / 60;
+            format!(
+                "{effect}; its key is known for {} h {:02} min",
+                minutes / 60,
+                minutes % 60
+            )
+        }
     }
 }
 

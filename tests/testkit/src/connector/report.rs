@@ -209,7 +209,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.subject)?;
         for section in &self.sections {
-            writeln!(f, "\n  {:<16}{}", section.operation, section.note)?;
+            let heading = format!("{:<16}{}", section.operation, section.note);
+            writeln!(f, "\n  {}", heading.trim_end())?;
             for (clause, finding) in &section.lines {
                 match finding {
                     Finding::Kept(checks) => writeln!(f, "    ok   {:<58}{checks:>6}", clause.as_str())?,
