@@ -130,6 +130,7 @@ const FAULTS: &[(Fault, &str, Clause)] = &[
     (Fault::KeyKnownForNoTime, "authorize", Clause::Effect),
     (Fault::HoldsCryptogramUnmarked, "authorize", Clause::Volatile),
     (Fault::HoldsCryptogramUnmarked, "complete", Clause::Volatile),
+    (Fault::RefusesWithWhatCannotBeKept, "authorize", Clause::Volatile),
     (Fault::MarksEverything, "capture", Clause::Volatile),
     (Fault::WholeUnitsOnly, "capture", Clause::Amount),
     (Fault::AlwaysTwoDecimals, "authorize", Clause::Amount),

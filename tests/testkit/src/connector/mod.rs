@@ -97,12 +97,13 @@ pub struct ConnectorSuite {
     methods: Vec<PaymentMethod>,
     handle: Handle,
     sign: Option<Sign>,
-    notice: Option<Box<dyn Fn(&Handle) -> Value>>,
+    notice: Option<Notify>,
     secrets: Vec<String>,
 }
 
 type Answer<O> = Box<dyn Fn(&O) -> Response>;
 type AmountIn<O> = Box<dyn Fn(&O, &Request) -> Option<Money>>;
+type Notify = Box<dyn Fn(&Handle) -> Value>;
 type Sign = Box<dyn Fn(&[u8], &Secret, Timestamp) -> HeaderMap>;
 
 impl ConnectorSuite {
@@ -166,6 +167,7 @@ impl ConnectorSuite {
     }
 
     /// Checks everything, and leaves it to the caller what to do about it.
+    #[must_use = "ask whether it is kept"]
     pub async fn examine(self) -> Report {
         let mut report = Report::new(self.connector.account().to_string());
         let payments = Payments::of(&self);

@@ -94,7 +94,6 @@ impl fmt::Display for Clause {
 
 /// What a [`crate::ConnectorSuite`] checked, operation by operation. Its `Display` is a table for people.
 #[derive(Clone, Debug)]
-#[must_use]
 pub struct Report {
     subject: String,
     sections: Vec<Section>,

@@ -28,12 +28,13 @@ use paymux_core::connector::{Request, Response, Transport, TransportError};
 pub struct ScriptedTransport(Arc<Mutex<Script>>);
 
 type Answer = Result<Response, TransportError>;
+type Processor = Box<dyn FnMut(&Request) -> Answer + Send>;
 
 #[derive(Default)]
 struct Script {
     requests: Vec<Request>,
     next: VecDeque<Answer>,
-    otherwise: Option<Box<dyn FnMut(&Request) -> Answer + Send>>,
+    otherwise: Option<Processor>,
 }
 
 impl ScriptedTransport {

@@ -1,5 +1,6 @@
 //! The clauses about webhooks.
 
+use std::slice::from_ref;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -119,20 +120,21 @@ impl Post<'_> {
     }
 
     async fn forged(&self, report: &mut Report) {
-        let [one, two] = live();
-        let genuine = self.signed(&self.body, &one, NOW);
+        let [one, two] = &live();
+        let genuine = self.signed(&self.body, one, NOW);
         let unsigned = Inbound {
             headers: HeaderMap::new(),
             body: self.body.clone(),
         };
         report.note(
             Clause::Forged,
-            self.refuses(&unsigned, &[one.clone()], "a webhook without a signature")
+            self.refuses(&unsigned, from_ref(one), "a webhook without a signature")
                 .await,
         );
         report.note(
             Clause::Forged,
-            self.refuses(&genuine, &[two], "another account's webhook").await,
+            self.refuses(&genuine, from_ref(two), "another account's webhook")
+                .await,
         );
         report.note(
             Clause::Forged,
@@ -142,7 +144,7 @@ impl Post<'_> {
         let guessed = self.signed(&self.body, &Secret::from(""), NOW);
         report.note(
             Clause::Forged,
-            self.refuses(&guessed, &[one.clone()], "one signed with an empty secret")
+            self.refuses(&guessed, from_ref(one), "one signed with an empty secret")
                 .await,
         );
         // Headers that aren't part of the signature may change, but some are.
@@ -154,7 +156,7 @@ impl Post<'_> {
                 headers,
                 body: self.body.clone(),
             };
-            refused += u32::from(self.verify(&forged, &[one.clone()]).await.is_err());
+            refused += u32::from(self.verify(&forged, from_ref(one)).await.is_err());
         }
         report.note(
             Clause::Forged,
@@ -166,8 +168,8 @@ impl Post<'_> {
     }
 
     async fn altered(&self, report: &mut Report) {
-        let [one, _] = live();
-        let headers = (self.sign)(&self.body, &one, NOW);
+        let [one, _] = &live();
+        let headers = (self.sign)(&self.body, one, NOW);
         let mut longer = self.body.to_vec();
         longer.push(b' ');
         let bodies = noise::flips(&self.body)
@@ -181,29 +183,29 @@ impl Post<'_> {
             };
             report.note(
                 Clause::Altered,
-                self.refuses(&inbound, &[one.clone()], "another body").await,
+                self.refuses(&inbound, from_ref(one), "another body").await,
             );
         }
     }
 
     async fn stale(&self, report: &mut Report) {
-        let [one, _] = live();
-        let now = self.signed(&self.body, &one, NOW);
+        let [one, _] = &live();
+        let now = self.signed(&self.body, one, NOW);
         for (at, what) in [
             (NOW.before(LONG), "a month old one"),
             (NOW.after(LONG), "one from next month"),
         ] {
-            let inbound = self.signed(&self.body, &one, at);
+            let inbound = self.signed(&self.body, one, at);
             if inbound.headers == now.headers {
                 report.not_asked(Clause::Stale, "the signature holds no time");
                 return;
             }
-            report.note(Clause::Stale, self.refuses(&inbound, &[one.clone()], what).await);
+            report.note(Clause::Stale, self.refuses(&inbound, from_ref(one), what).await);
         }
     }
 
     async fn malformed(&self, report: &mut Report) {
-        let [one, _] = live();
+        let [one, _] = &live();
         // An object without anything known in it may be news that the connector doesn't care for.
         let is_object =
             |body: &Bytes| serde_json::from_slice::<Value>(body).is_ok_and(|value| value.is_object());
@@ -212,14 +214,14 @@ impl Post<'_> {
             .chain(noise::flips(&self.body))
             .chain(noise::confusions(&self.body));
         for body in bodies {
-            let inbound = self.signed(&body, &one, NOW);
+            let inbound = self.signed(&body, one, NOW);
             let may_read = is_object(&body);
             let identified = attempt(|| self.ops.identify(&inbound)).map(|_| ());
             report.note(
                 Clause::Malformed,
                 identified.map_err(|panic| format!("{panic} while it identifies")),
             );
-            let Ok(genuine) = self.verify(&inbound, &[one.clone()]).await else {
+            let Ok(genuine) = self.verify(&inbound, from_ref(one)).await else {
                 // A processor's own signature over what it would never post: refusing it earlier is as good.
                 report.note(Clause::Malformed, Ok(()));
                 continue;

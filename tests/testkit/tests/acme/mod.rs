@@ -24,6 +24,7 @@ pub(crate) enum Fault {
     CallsItselfPreparatory,
     KeyKnownForNoTime,
     HoldsCryptogramUnmarked,
+    RefusesWithWhatCannotBeKept,
     MarksEverything,
     WholeUnitsOnly,
     AlwaysTwoDecimals,
@@ -211,6 +212,10 @@ impl Acme {
             PaymentMethod::CardToken { token } => json!({ "card": token }),
             PaymentMethod::NetworkToken { token, cryptogram } => {
                 json!({ "network": token, "cryptogram": cryptogram.get().map(Secret::expose) })
+            }
+            PaymentMethod::Wallet { payload, .. } if self.is(Fault::RefusesWithWhatCannotBeKept) => {
+                let said = payload.get().map(Secret::expose).unwrap_or_default();
+                return Err(Unsendable::field("method", format!("Acme takes no {said}")));
             }
             _ if self.is(Fault::IgnoresMethod) => json!({ "card": "tok_default" }),
             _ => return Err(Unsendable::field("method", "Acme takes cards")),
