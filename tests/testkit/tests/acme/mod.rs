@@ -40,6 +40,7 @@ pub(crate) enum Fault {
     ServerErrorIsProof,
     EveryStatusIsAnAnswer,
     EchoesWhatWasAsked,
+    PromisesNothingAndEchoesWhatWasAsked,
     EchoesNothing,
     ReadsAlwaysTwoDecimals,
     PanicsOnGarbage,
@@ -131,7 +132,10 @@ pub(crate) fn connector(fault: Fault, shape: Shape, transport: Arc<dyn Transport
         .amounts(1, i64::MAX)
         .partial_capture()
         .partial_refund()
-        .echoes(Echoes::AmountAndReference);
+        .echoes(match fault {
+            Fault::PromisesNothingAndEchoesWhatWasAsked => Echoes::Nothing,
+            _ => Echoes::AmountAndReference,
+        });
     let authorize = match shape {
         Shape::OneCall => Authorization::OneCall(moves, acme.clone()),
         Shape::HandleFirst => Authorization::HandleFirst {
@@ -279,7 +283,7 @@ impl Acme {
         };
         let amount = Money::from_minor(amount, object.currency);
         let (amount, reference) = match self.fault {
-            Fault::EchoesWhatWasAsked => asked,
+            Fault::EchoesWhatWasAsked | Fault::PromisesNothingAndEchoesWhatWasAsked => asked,
             _ => (amount, object.reference.as_str()),
         };
         let echo = match self.fault {
