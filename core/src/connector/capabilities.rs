@@ -219,6 +219,11 @@ impl Capabilities {
         self
     }
 
+    /// What every answer repeats, as [`Capabilities::echoes`] promised.
+    pub fn promised_echoes(&self) -> Echoes {
+        self.echoes
+    }
+
     /// Whether the account takes such a payment.
     ///
     /// # Errors
