@@ -12,6 +12,8 @@ use serde::Serialize;
 
 use crate::id::OperationId;
 use crate::intent::IntentStatus;
+use crate::money::MoneyError;
+use crate::store::StoreError;
 use crate::time::Timestamp;
 
 /// The result of the public API.
@@ -298,6 +300,23 @@ impl Error {
             faults: &self.faults,
             operation,
         }
+    }
+}
+
+impl From<MoneyError> for Error {
+    fn from(source: MoneyError) -> Self {
+        Self::invalid(Fault::new(
+            "amount",
+            source.to_string(),
+            "write it as \"49.99 EUR\"",
+        ))
+        .with_source(source)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(source: StoreError) -> Self {
+        Self::new(ErrorKind::Store, source.to_string()).with_source(source)
     }
 }
 

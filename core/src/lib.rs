@@ -27,10 +27,10 @@ pub use action::{Action, ActionKind};
 pub use connector::{Connector, Transport};
 pub use decline::{Decline, DeclineAdvice, DeclineCode, DeclineKind, DeclineTable, unmapped_declines};
 pub use engine::{
-    AcceptDuplicateRisk, Actor, CaptureAmount, Confirm, ConnectorMap, Connectors, Cursor, Drained, Endpoint, Evidence,
-    HistoryEvent, IdempotencyKey, IntentQuery, Listing, Operator, Orchestrator, OrchestratorBuilder, Page,
-    PartialAuthorization, Payments, Policy, Progress, Received, RefundQuery, ReturnPayload, ReviewVerdict, SessionQuery,
-    UnknownQuery, Verdict, WebhookReply,
+    AcceptDuplicateRisk, Actor, CaptureAmount, Confirm, ConnectorMap, Connectors, Cursor, Drained, Endpoint,
+    Evidence, HistoryEvent, IdempotencyKey, IntentQuery, Listing, Operator, Orchestrator,
+    OrchestratorBuilder, Page, PartialAuthorization, Payments, Policy, Progress, Received, RefundQuery,
+    ReturnPayload, ReviewVerdict, SessionQuery, UnknownQuery, Verdict, WebhookReply,
 };
 pub use error::{Error, ErrorKind, Fault, PublicError, Result, Retry};
 pub use id::*;
@@ -38,8 +38,8 @@ pub use intent::*;
 pub use method::{MethodKind, PaymentMethod};
 pub use money::*;
 pub use outcome::{
-    CaptureOutcome, NextAction, PaymentOutcome, RefundOutcome, Replay, Reply, ReverseOutcome, SafeStep, Subject, SubjectId,
-    UnknownOutcome, VoidOutcome,
+    CaptureOutcome, NextAction, PaymentOutcome, RefundOutcome, Replay, Reply, ReverseOutcome, SafeStep,
+    Subject, SubjectId, UnknownOutcome, VoidOutcome,
 };
 pub use refund::{NewRefund, Refund, RefundReason, RefundStatus};
 pub use risk::{RiskCheck, RiskStages, RiskVerdict};

@@ -28,15 +28,24 @@ pub struct Reply<O> {
 
 impl<O> Reply<O> {
     pub(crate) fn first(outcome: O) -> Self {
-        Self { outcome, replay: Replay::First }
+        Self {
+            outcome,
+            replay: Replay::First,
+        }
     }
 
     pub(crate) fn replayed(outcome: O) -> Self {
-        Self { outcome, replay: Replay::Replayed }
+        Self {
+            outcome,
+            replay: Replay::Replayed,
+        }
     }
 
     pub(crate) fn map<P>(self, change: impl FnOnce(O) -> P) -> Reply<P> {
-        Reply { outcome: change(self.outcome), replay: self.replay }
+        Reply {
+            outcome: change(self.outcome),
+            replay: self.replay,
+        }
     }
 }
 
@@ -128,9 +137,10 @@ impl CaptureOutcome {
     /// The payment.
     pub fn intent(&self) -> &PaymentIntent {
         match self {
-            Self::Captured(intent) | Self::Pending(intent) | Self::Declined(intent) | Self::Unknown { intent, .. } => {
-                intent
-            }
+            Self::Captured(intent)
+            | Self::Pending(intent)
+            | Self::Declined(intent)
+            | Self::Unknown { intent, .. } => intent,
         }
     }
 
@@ -167,9 +177,10 @@ impl VoidOutcome {
     /// The payment.
     pub fn intent(&self) -> &PaymentIntent {
         match self {
-            Self::Voided(intent) | Self::Pending(intent) | Self::Refused(intent) | Self::Unknown { intent, .. } => {
-                intent
-            }
+            Self::Voided(intent)
+            | Self::Pending(intent)
+            | Self::Refused(intent)
+            | Self::Unknown { intent, .. } => intent,
         }
     }
 
@@ -393,8 +404,15 @@ impl NextAction {
             return Ok(render(self.kept.kind, self.kept.data.clone().into_iter()));
         }
         let source = self.source.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, "the account can't be asked for the action again: confirm anew")
+            Error::new(
+                ErrorKind::Unsupported,
+                "the account can't be asked for the action again: confirm anew",
+            )
         })?;
-        source.engine.read_action(source).await.map(|action| action.expose())
+        source
+            .engine
+            .read_action(source)
+            .await
+            .map(|action| action.expose())
     }
 }

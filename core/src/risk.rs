@@ -20,7 +20,12 @@ pub trait RiskCheck: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// An error is the verb's error: nothing is written.
-    async fn before(&self, tenant: &Tenant, payment: &PaymentIntent, method: &PaymentMethod) -> Result<RiskVerdict>;
+    async fn before(
+        &self,
+        tenant: &Tenant,
+        payment: &PaymentIntent,
+        method: &PaymentMethod,
+    ) -> Result<RiskVerdict>;
 
     /// After an authorization, before its capture. Refusing voids it; holding, and an error, leave it authorized.
     ///

@@ -60,12 +60,19 @@ impl<A: Aggregate> Loaded<A> {
             return Err(Error::new(ErrorKind::Store, message));
         }
         let Read { sequence, state } = decode_body(&row.body, row.key)?;
-        Ok(Self { state, version: row.version, sequence })
+        Ok(Self {
+            state,
+            version: row.version,
+            sequence,
+        })
     }
 
     /// The row that keeps it.
     pub(crate) fn encode(&self) -> Result<Row> {
-        let body = encode(&Written { sequence: self.sequence, state: &self.state })?;
+        let body = encode(&Written {
+            sequence: self.sequence,
+            state: &self.state,
+        })?;
         Ok(Row {
             key: self.state.key(),
             version: self.version,
@@ -84,13 +91,23 @@ pub(crate) fn encode(value: &impl Serialize) -> Result<Bytes> {
 
 pub(crate) fn decode_body<T: DeserializeOwned>(body: &[u8], key: RowKey) -> Result<T> {
     serde_json::from_slice(body).map_err(|source| {
-        Error::new(ErrorKind::Store, format!("{key:?} can't be read: restore it from a backup")).with_source(source)
+        Error::new(
+            ErrorKind::Store,
+            format!("{key:?} can't be read: restore it from a backup"),
+        )
+        .with_source(source)
     })
 }
 
 fn attention(unknown_since: Option<Timestamp>, review: Option<&Review>) -> (Attention, Option<Timestamp>) {
     match (review, unknown_since) {
-        (Some(Review { reason: ReviewReason::NoConnector, since }), _) => (Attention::NoConnector, Some(*since)),
+        (
+            Some(Review {
+                reason: ReviewReason::NoConnector,
+                since,
+            }),
+            _,
+        ) => (Attention::NoConnector, Some(*since)),
         (Some(review), _) => (Attention::Review, Some(review.since)),
         (None, Some(since)) => (Attention::Unknown, Some(since)),
         (None, None) => (Attention::None, None),
@@ -117,17 +134,28 @@ impl Aggregate for Intent {
     }
 
     fn index(&self) -> Index {
-        let compensations =
-            self.attempts.iter().filter_map(|attempt| attempt.compensation.as_ref()?.open_op.as_ref());
-        let open = self.open_op.iter().chain(compensations).find_map(|open| doubtful(&open.stage));
-        let abandoned = self.operations.iter().find(|operation| operation.status == OperationStatus::Abandoned);
+        let compensations = self
+            .attempts
+            .iter()
+            .filter_map(|attempt| attempt.compensation.as_ref()?.open_op.as_ref());
+        let open = self
+            .open_op
+            .iter()
+            .chain(compensations)
+            .find_map(|open| doubtful(&open.stage));
+        let abandoned = self
+            .operations
+            .iter()
+            .find(|operation| operation.status == OperationStatus::Abandoned);
         let unknown = open.or(abandoned.map(|operation| operation.opened_at));
         let (attention, attention_since) = attention(unknown, self.review.as_ref());
         Index {
             status: self.status.as_str().to_owned(),
             customer: self.details.customer.map(|customer| customer.to_string()),
             reference: self.details.merchant_reference.clone(),
-            parent: self.session.map(|session| RowKey::new(RowKind::Session, session.uuid())),
+            parent: self
+                .session
+                .map(|session| RowKey::new(RowKind::Session, session.uuid())),
             attention,
             attention_since,
             created_at: self.created_at,

@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::connector::{
-    AuthorizeReport, Authorization, CaptureReport, CloseReport, Connector, Echoes, Effect, Exchange, Handle, Operation,
-    Outcome, PrepareReport, RefundReport, Request, Response, Slot, Stage, Step, StepKey, Unsendable, op, outcome_of,
+    Authorization, AuthorizeReport, CaptureReport, CloseReport, Connector, Echoes, Effect, Exchange, Handle,
+    Operation, Outcome, PrepareReport, RefundReport, Request, Response, Slot, Stage, Step, StepKey,
+    Unsendable, op, outcome_of,
 };
 use crate::error::{Error, ErrorKind, Fault};
 use crate::intent::{Attempt, Intent, OpenOp, OperationKind, StepRecord};
@@ -55,12 +56,20 @@ pub(crate) enum CannotCall {
 impl From<CannotCall> for Error {
     fn from(cannot: CannotCall) -> Self {
         match cannot {
-            CannotCall::NotOffered(what) => Error::new(ErrorKind::Unsupported, format!("the account doesn't offer `{what}`"))
-                .with_faults(vec![Fault::new("account", format!("it doesn't offer `{what}`"), "use another verb or account")]),
+            CannotCall::NotOffered(what) => Error::new(
+                ErrorKind::Unsupported,
+                format!("the account doesn't offer `{what}`"),
+            )
+            .with_faults(vec![Fault::new(
+                "account",
+                format!("it doesn't offer `{what}`"),
+                "use another verb or account",
+            )]),
             CannotCall::Unsendable(Unsendable(fault)) => Error::invalid(fault),
-            CannotCall::Gone | CannotCall::NoHandle => {
-                Error::new(ErrorKind::Unsupported, "the processor's identifier of the payment isn't known")
-            }
+            CannotCall::Gone | CannotCall::NoHandle => Error::new(
+                ErrorKind::Unsupported,
+                "the processor's identifier of the payment isn't known",
+            ),
         }
     }
 }
@@ -75,16 +84,35 @@ impl Call {
         wrap: fn(O::Report) -> Report,
     ) -> Result<Self, CannotCall> {
         let key = StepKey::new(open.id, O::STEP);
-        let request = exchange.request(&op, &key).and_then(Request::checked).map_err(CannotCall::Unsendable)?;
+        let request = exchange
+            .request(&op, &key)
+            .and_then(Request::checked)
+            .map_err(CannotCall::Unsendable)?;
         let volatile = op.volatile_part().or(request.volatile_part()).map(Into::into);
-        let hash = request.wire_hash().iter().map(|byte| format!("{byte:02x}")).collect();
-        let record = StepRecord { step: O::STEP.into(), hash, volatile };
-        let read = Box::new(move |answer: &Response| match outcome_of(exchange.as_ref(), &op, answer, echoes) {
-            Outcome::Answered(report) => Outcome::Answered(wrap(report)),
-            Outcome::NotExecuted(proof) => Outcome::NotExecuted(proof),
-            Outcome::Unknown(doubt) => Outcome::Unknown(doubt),
-        });
-        Ok(Self { step, record, request, read })
+        let hash = request
+            .wire_hash()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let record = StepRecord {
+            step: O::STEP.into(),
+            hash,
+            volatile,
+        };
+        let read =
+            Box::new(
+                move |answer: &Response| match outcome_of(exchange.as_ref(), &op, answer, echoes) {
+                    Outcome::Answered(report) => Outcome::Answered(wrap(report)),
+                    Outcome::NotExecuted(proof) => Outcome::NotExecuted(proof),
+                    Outcome::Unknown(doubt) => Outcome::Unknown(doubt),
+                },
+            );
+        Ok(Self {
+            step,
+            record,
+            request,
+            read,
+        })
     }
 
     /// The next step of an intent's operation, as the state says.
@@ -102,7 +130,12 @@ impl Call {
             OperationKind::Authorize => authorizing(connector, intent, attempt, open),
             OperationKind::Complete => {
                 let Slot { step, exchange } = offered(&connector.complete, "complete")?;
-                let op = op::Complete::new(attempt.operation.reference(), handle()?, attempt.amount, payload.clone());
+                let op = op::Complete::new(
+                    attempt.operation.reference(),
+                    handle()?,
+                    attempt.amount,
+                    payload.clone(),
+                );
                 Self::new(step, exchange, op, open, echoes, Report::Authorize)
             }
             OperationKind::Capture => {
@@ -142,8 +175,20 @@ impl Call {
         open: &OpenOp,
     ) -> Result<Self, CannotCall> {
         let Slot { step, exchange } = offered(&connector.refund, "refund")?;
-        let op = op::Refund::new(open.id.reference(), part.original.clone(), part.amount, refund.reason.clone());
-        Self::new(step, exchange, op, open, connector.capabilities.echoes, Report::Refund)
+        let op = op::Refund::new(
+            open.id.reference(),
+            part.original.clone(),
+            part.amount,
+            refund.reason.clone(),
+        );
+        Self::new(
+            step,
+            exchange,
+            op,
+            open,
+            connector.capabilities.echoes,
+            Report::Refund,
+        )
     }
 
     /// Whether a step that was recorded may be sent again with these bytes.
@@ -153,7 +198,12 @@ impl Call {
     }
 
     /// Sends once, and says what became of it.
-    pub(crate) async fn send(&self, connector: &Connector, clock: &dyn Clock, timeout: Duration) -> Outcome<Report> {
+    pub(crate) async fn send(
+        &self,
+        connector: &Connector,
+        clock: &dyn Clock,
+        timeout: Duration,
+    ) -> Outcome<Report> {
         match deliver(connector, self.request.clone(), clock, timeout).await {
             Ok(answer) => (self.read)(&answer),
             Err(outcome) => outcome,
@@ -179,19 +229,24 @@ fn authorizing(
     }
     let authorize = authorization(intent, attempt, open);
     let echoes = connector.capabilities.echoes;
-    match connector.authorize.clone().ok_or(CannotCall::NotOffered("authorize"))? {
+    match connector
+        .authorize
+        .clone()
+        .ok_or(CannotCall::NotOffered("authorize"))?
+    {
         Authorization::OneCall(step, exchange) => {
             Call::new(step, exchange, authorize, open, echoes, Report::Authorize)
         }
-        Authorization::HandleFirst { prepare: (step, prepare), execute: (money, execute) } => {
-            match attempt.known.handle.clone() {
-                None => Call::new(step, prepare, op::Prepare::new(authorize), open, echoes, prepared),
-                Some(handle) => {
-                    let op = op::Execute::new(authorize, handle);
-                    Call::new(money, execute, op, open, echoes, Report::Authorize)
-                }
+        Authorization::HandleFirst {
+            prepare: (step, prepare),
+            execute: (money, execute),
+        } => match attempt.known.handle.clone() {
+            None => Call::new(step, prepare, op::Prepare::new(authorize), open, echoes, prepared),
+            Some(handle) => {
+                let op = op::Execute::new(authorize, handle);
+                Call::new(money, execute, op, open, echoes, Report::Authorize)
             }
-        }
+        },
     }
 }
 
@@ -205,10 +260,15 @@ fn prepared(report: PrepareReport) -> Report {
 /// The authorization that an attempt asks for: the same from the same state, whoever builds it.
 fn authorization(intent: &Intent, attempt: &Attempt, open: &OpenOp) -> op::Authorize {
     let details = &intent.details;
-    let authorize = op::Authorize::new(open.id.reference(), attempt.amount, attempt.method.clone(), attempt.capture_method)
-        .mode(intent.mode)
-        .challenge(attempt.challenge)
-        .details(details.clone());
+    let authorize = op::Authorize::new(
+        open.id.reference(),
+        attempt.amount,
+        attempt.method.clone(),
+        attempt.capture_method,
+    )
+    .mode(intent.mode)
+    .challenge(attempt.challenge)
+    .details(details.clone());
     match &details.return_url {
         Some(url) => authorize.return_url(url.replace("{payment}", &intent.id.to_string())),
         None => authorize,
@@ -218,8 +278,12 @@ fn authorization(intent: &Intent, attempt: &Attempt, open: &OpenOp) -> op::Autho
 /// Whether what can't be kept of a method is still there.
 fn intact(method: &crate::PaymentMethod) -> bool {
     match method {
-        crate::PaymentMethod::NetworkToken { cryptogram: volatile, .. }
-        | crate::PaymentMethod::Wallet { payload: volatile, .. } => volatile.get().is_some(),
+        crate::PaymentMethod::NetworkToken {
+            cryptogram: volatile, ..
+        }
+        | crate::PaymentMethod::Wallet {
+            payload: volatile, ..
+        } => volatile.get().is_some(),
         crate::PaymentMethod::CardToken { .. }
         | crate::PaymentMethod::BankRedirect { .. }
         | crate::PaymentMethod::OpenBanking { .. }
@@ -282,6 +346,8 @@ async fn within<T>(work: impl Future<Output = T>, limit: impl Future<Output = ()
 
 impl std::fmt::Debug for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Call").field("step", &self.record.step).finish_non_exhaustive()
+        f.debug_struct("Call")
+            .field("step", &self.record.step)
+            .finish_non_exhaustive()
     }
 }

@@ -5,11 +5,11 @@ use uuid::Uuid;
 use super::Inner;
 use super::aggregate::{Aggregate, Loaded, SCHEMA, encode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{
-    Batch, CommitError, CommitId, Due, JobKey, JobWrite, Precondition, Refusal, Resolved, Row, RowKey, RowKind,
-    StoreError, StoredEvent, UniqueWrite,
-};
 use crate::store::{Attention, Index};
+use crate::store::{
+    Batch, CommitError, CommitId, Due, JobKey, JobWrite, Precondition, Refusal, Resolved, Row, RowKey,
+    RowKind, StoreError, StoredEvent, UniqueWrite,
+};
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
 
@@ -38,15 +38,17 @@ pub(crate) enum CommitFailure {
 impl From<CommitFailure> for Error {
     fn from(failure: CommitFailure) -> Self {
         match failure {
-            CommitFailure::Conflict(_) | CommitFailure::Fenced => {
-                Self::new(ErrorKind::Stale, "it has changed meanwhile: read it again and decide anew")
-            }
+            CommitFailure::Conflict(_) | CommitFailure::Fenced => Self::new(
+                ErrorKind::Stale,
+                "it has changed meanwhile: read it again and decide anew",
+            ),
             CommitFailure::NotCommitted(source) => {
                 Self::new(ErrorKind::Store, "the store couldn't write: nothing was sent").with_source(source)
             }
-            CommitFailure::InDoubt => {
-                Self::new(ErrorKind::Store, "the store doesn't say whether it wrote: ask again with the same key")
-            }
+            CommitFailure::InDoubt => Self::new(
+                ErrorKind::Store,
+                "the store doesn't say whether it wrote: ask again with the same key",
+            ),
             CommitFailure::Broken(error) => error,
         }
     }
@@ -78,7 +80,11 @@ impl Work {
         }
         let Some(state) = state else { return Ok(None) };
         let version = before.map_or(0, |loaded| loaded.version);
-        let after = Loaded { state, version: version + 1, sequence };
+        let after = Loaded {
+            state,
+            version: version + 1,
+            sequence,
+        };
         let key = after.state.key();
         // A second change in one commit goes on from the first: one row, one version.
         let row = after.encode()?;
@@ -119,7 +125,13 @@ impl Work {
     }
 
     /// Keeps what decided an outcome, longer than events are kept.
-    pub(crate) fn evidence(&mut self, about: RowKey, kind: &str, what: &serde_json::Value, ids: &Inner) -> Result<()> {
+    pub(crate) fn evidence(
+        &mut self,
+        about: RowKey,
+        kind: &str,
+        what: &serde_json::Value,
+        ids: &Inner,
+    ) -> Result<()> {
         let key = RowKey::new(RowKind::Evidence, ids.uuid());
         self.batch.preconditions.push(Precondition::Absent(key));
         self.batch.puts.push(Row {
@@ -153,7 +165,10 @@ impl Inner {
     /// An empty commit.
     pub(crate) fn work(&self) -> Work {
         let at = self.runtime.clock.now();
-        Work { batch: Batch::new(CommitId(self.runtime.ids.uuid(at))), at }
+        Work {
+            batch: Batch::new(CommitId(self.runtime.ids.uuid(at))),
+            at,
+        }
     }
 
     pub(crate) fn uuid(&self) -> Uuid {
@@ -193,7 +208,11 @@ impl Inner {
     pub(crate) async fn load<A: Aggregate>(&self, tenant: &Tenant, id: Uuid) -> Result<Option<Loaded<A>>> {
         let key = RowKey::new(A::KIND, id);
         let rows = self.store.load(tenant, &[key]).await.map_err(unreadable)?;
-        rows.into_iter().next().flatten().map(|row| Loaded::decode(&row)).transpose()
+        rows.into_iter()
+            .next()
+            .flatten()
+            .map(|row| Loaded::decode(&row))
+            .transpose()
     }
 }
 

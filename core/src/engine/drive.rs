@@ -18,8 +18,9 @@ use crate::connector::{AuthorizeReport, Connector, Doubt, Handle, NotExecuted, O
 use crate::error::Result;
 use crate::id::{CaptureId, OperationId};
 use crate::intent::{
-    self, Attempt, AttemptStatus, CaptureMethod, Challenge, Command, Ended, Happened, Intent, IntentEvent, IntentMode,
-    KeyUse, News, Observation, OpStage, OperationKind, OperationStatus, Reading, Rest, RiskAfter, Source,
+    self, Attempt, AttemptStatus, CaptureMethod, Challenge, Command, Ended, Happened, Intent, IntentEvent,
+    IntentMode, KeyUse, News, Observation, OpStage, OperationKind, OperationStatus, Reading, Rest, RiskAfter,
+    Source,
 };
 use crate::secret::Volatile;
 use crate::store::{JobKey, Queue, RowKey, RowKind};
@@ -58,7 +59,12 @@ enum Sent {
 
 impl Inner {
     /// Drives an operation until nothing follows by itself.
-    pub(crate) async fn drive(&self, tenant: &Tenant, loaded: Loaded<Intent>, drive: Drive) -> Result<Driven> {
+    pub(crate) async fn drive(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<Intent>,
+        drive: Drive,
+    ) -> Result<Driven> {
         let (mut loaded, mut drive) = (loaded, drive);
         let mut action = None;
         loop {
@@ -70,11 +76,21 @@ impl Inner {
                         (loaded, drive) = (after, *next);
                         continue;
                     }
-                    Kept::Stop(after) => return Ok(Driven { loaded: after, action }),
+                    Kept::Stop(after) => {
+                        return Ok(Driven {
+                            loaded: after,
+                            action,
+                        });
+                    }
                 },
             };
-            let lease = Lease { job: job_key(&loaded.state, drive.operation), epoch: drive.epoch };
-            let (after, next) = self.write_outcome(tenant, loaded, drive.operation, lease, news).await?;
+            let lease = Lease {
+                job: job_key(&loaded.state, drive.operation),
+                epoch: drive.epoch,
+            };
+            let (after, next) = self
+                .write_outcome(tenant, loaded, drive.operation, lease, news)
+                .await?;
             loaded = after;
             match next {
                 Some(next) => drive = next,
@@ -94,7 +110,11 @@ impl Inner {
         let outcome = {
             use tracing::Instrument as _;
             let timeout = self.policy.call_timeout;
-            drive.call.send(&drive.connector, self.runtime.clock.as_ref(), timeout).instrument(span.clone()).await
+            drive
+                .call
+                .send(&drive.connector, self.runtime.clock.as_ref(), timeout)
+                .instrument(span.clone())
+                .await
         };
         let word = match &outcome {
             Outcome::Answered(_) => "answered",
@@ -107,7 +127,13 @@ impl Inner {
 
     /// What an outcome is to the state. A step that moves no money leaves nothing in doubt; a later proof never takes
     /// an earlier doubt back.
-    fn news_of(&self, state: &Intent, drive: &Drive, outcome: Outcome<Report>, action: &mut Option<Action>) -> Sent {
+    fn news_of(
+        &self,
+        state: &Intent,
+        drive: &Drive,
+        outcome: Outcome<Report>,
+        action: &mut Option<Action>,
+    ) -> Sent {
         let operation = drive.operation;
         Sent::News(match outcome {
             Outcome::Answered(Report::Prepared(handle)) => return Sent::Handle(handle),
@@ -120,12 +146,16 @@ impl Inner {
             Outcome::NotExecuted(proof) => match drive.sending {
                 Sending::First => News::NotExecuted { operation, proof },
                 Sending::Again if !drive.call.moves_money() => News::NotExecuted { operation, proof },
-                Sending::Again => News::Doubt { operation, doubt: doubtful(state, operation, &proof) },
+                Sending::Again => News::Doubt {
+                    operation,
+                    doubt: doubtful(state, operation, &proof),
+                },
             },
             Outcome::Unknown(doubt) if drive.call.moves_money() => News::Doubt { operation, doubt },
-            Outcome::Unknown(doubt) => {
-                News::NotExecuted { operation, proof: NotExecuted::NotSent(doubt.why) }
-            }
+            Outcome::Unknown(doubt) => News::NotExecuted {
+                operation,
+                proof: NotExecuted::NotSent(doubt.why),
+            },
         })
     }
 
@@ -140,20 +170,32 @@ impl Inner {
         let operation = drive.operation;
         let mut before = loaded.clone();
         for _ in 0..WRITE_TRIES {
-            let Some(open) = before.state.lock(operation).cloned() else { return Ok(Kept::Stop(before)) };
-            let Some(mut attempt) = before.state.attempt(open.attempt).cloned() else { return Ok(Kept::Stop(before)) };
+            let Some(open) = before.state.lock(operation).cloned() else {
+                return Ok(Kept::Stop(before));
+            };
+            let Some(mut attempt) = before.state.attempt(open.attempt).cloned() else {
+                return Ok(Kept::Stop(before));
+            };
             attempt.known.handle = Some(handle.clone());
-            let Ok(call) = Call::next(&drive.connector, &before.state, &attempt, &open, &drive.payload) else {
+            let Ok(call) = Call::next(&drive.connector, &before.state, &attempt, &open, &drive.payload)
+            else {
                 return Ok(Kept::Stop(before));
             };
             let mut work = self.work();
-            let what =
-                Happened::StepRecorded { operation, step: call.record.clone(), handle: Some(handle.clone()) };
+            let what = Happened::StepRecorded {
+                operation,
+                step: call.record.clone(),
+                handle: Some(handle.clone()),
+            };
             let events = [IntentEvent { at: work.at, what }];
             work.epoch(job_key(&before.state, operation), drive.epoch);
             match self.write_intent(tenant, work, Some(&before), &events).await {
                 Ok(after) => {
-                    let drive = Drive { call, sending: Sending::First, ..drive };
+                    let drive = Drive {
+                        call,
+                        sending: Sending::First,
+                        ..drive
+                    };
                     return Ok(Kept::Go(after, Box::new(drive)));
                 }
                 Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
@@ -179,10 +221,18 @@ impl Inner {
     ) -> Result<(Loaded<Intent>, Option<Drive>)> {
         let (mut before, mut lease) = (loaded, Some(lease));
         for _ in 0..WRITE_TRIES {
-            let source = if lease.is_some() { Source::Driver(operation) } else { Source::Outside };
-            let mut events = intent::merge(&before.state, &self.observation(source, news.clone())).into_events();
+            let source = if lease.is_some() {
+                Source::Driver(operation)
+            } else {
+                Source::Outside
+            };
+            let mut events =
+                intent::merge(&before.state, &self.observation(source, news.clone())).into_events();
             let after = fold(before.state.clone(), &events);
-            let used = before.state.lock(operation).and_then(|open| open.idempotency.clone());
+            let used = before
+                .state
+                .lock(operation)
+                .and_then(|open| open.idempotency.clone());
             let follow = match &lease {
                 Some(_) => self.follow_up(tenant, &after, operation, used).await?,
                 None => None,
@@ -249,11 +299,15 @@ impl Inner {
     ) -> Result<Option<Drive>> {
         let after = fold(before.clone(), events);
         for attempt in &after.attempts {
-            let moved = before.attempt(attempt.id).is_some_and(|old| old.status != attempt.status);
+            let moved = before
+                .attempt(attempt.id)
+                .is_some_and(|old| old.status != attempt.status);
             if !moved {
                 continue;
             }
-            let used = before.lock(attempt.operation).and_then(|open| open.idempotency.clone());
+            let used = before
+                .lock(attempt.operation)
+                .and_then(|open| open.idempotency.clone());
             if let Some((more, next)) = self.follow_up(tenant, &after, attempt.operation, used).await? {
                 events.extend(more);
                 return Ok(next);
@@ -270,7 +324,9 @@ impl Inner {
         operation: OperationId,
         used: Option<KeyUse>,
     ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
-        let Some(record) = state.operation(operation) else { return Ok(None) };
+        let Some(record) = state.operation(operation) else {
+            return Ok(None);
+        };
         let settled = match record.status {
             OperationStatus::Done | OperationStatus::Declined | OperationStatus::NotExecuted => true,
             OperationStatus::Prepared
@@ -279,28 +335,43 @@ impl Inner {
             | OperationStatus::Abandoned => false,
         };
         let authorizing = matches!(record.kind, OperationKind::Authorize | OperationKind::Complete);
-        let Some(attempt) = state.attempt(record.attempt).filter(|_| settled && authorizing) else { return Ok(None) };
+        let Some(attempt) = state.attempt(record.attempt).filter(|_| settled && authorizing) else {
+            return Ok(None);
+        };
         if state.open_op.is_some() || state.ended.is_some() {
             return Ok(None);
         }
         let now = self.runtime.clock.now();
         match attempt.status {
             AttemptStatus::NotExecuted => {
-                let ask = Ask { method: attempt.method.clone(), challenge: attempt.challenge, used };
+                let ask = Ask {
+                    method: attempt.method.clone(),
+                    challenge: attempt.challenge,
+                    used,
+                };
                 self.cascade(tenant, state, ask).await
             }
-            AttemptStatus::Declined if state.winner.is_none() => match self.after_decline(state, attempt, now) {
-                AfterDecline::NextAccount => {
-                    let ask = Ask { method: attempt.method.clone(), challenge: attempt.challenge, used };
-                    self.cascade(tenant, state, ask).await
+            AttemptStatus::Declined if state.winner.is_none() => {
+                match self.after_decline(state, attempt, now) {
+                    AfterDecline::NextAccount => {
+                        let ask = Ask {
+                            method: attempt.method.clone(),
+                            challenge: attempt.challenge,
+                            used,
+                        };
+                        self.cascade(tenant, state, ask).await
+                    }
+                    AfterDecline::Challenge => self.challenge(tenant, state, attempt, used).await,
+                    AfterDecline::Wait => Ok(None),
+                    AfterDecline::Fail => {
+                        let what = Happened::Ended {
+                            how: Ended::Declined,
+                            decline: attempt.known.declined.clone(),
+                        };
+                        Ok(Some((vec![IntentEvent { at: now, what }], None)))
+                    }
                 }
-                AfterDecline::Challenge => self.challenge(tenant, state, attempt, used).await,
-                AfterDecline::Wait => Ok(None),
-                AfterDecline::Fail => {
-                    let what = Happened::Ended { how: Ended::Declined, decline: attempt.known.declined.clone() };
-                    Ok(Some((vec![IntentEvent { at: now, what }], None)))
-                }
-            },
+            }
             AttemptStatus::Authorized if state.winner == Some(attempt.id) => {
                 self.after_authorization(tenant, state, attempt, used).await
             }
@@ -325,7 +396,9 @@ impl Inner {
         ask: Ask,
     ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
         let now = self.runtime.clock.now();
-        let Some(plan) = state.plan.clone() else { return Ok(None) };
+        let Some(plan) = state.plan.clone() else {
+            return Ok(None);
+        };
         let in_time = now < plan.decided_at.after(self.policy.cascade_within)
             && state.expires_at.is_none_or(|at| now < at)
             && plan.next < plan.accounts.len();
@@ -333,14 +406,21 @@ impl Inner {
             return Ok(None);
         }
         // An account that can't be asked at all is none: the payment waits for another method.
-        let Ok(opened) = self.open_attempt(tenant, state, &plan, &ask).await else { return Ok(None) };
+        let Ok(opened) = self.open_attempt(tenant, state, &plan, &ask).await else {
+            return Ok(None);
+        };
         let command = Command::Cascade {
             plan: Some(opened.plan),
             attempt: Box::new(opened.attempt),
             operation: Box::new(opened.operation.clone()),
         };
-        let Ok(events) = intent::decide(Some(state), &command, now) else { return Ok(None) };
-        Ok(Some((events, Some(Drive::first(opened.operation.id, opened.connector, opened.call)))))
+        let Ok(events) = intent::decide(Some(state), &command, now) else {
+            return Ok(None);
+        };
+        Ok(Some((
+            events,
+            Some(Drive::first(opened.operation.id, opened.connector, opened.call)),
+        )))
     }
 
     /// The same account again, with a challenge: what authentication-required asks for.
@@ -352,14 +432,25 @@ impl Inner {
         used: Option<KeyUse>,
     ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
         let now = self.runtime.clock.now();
-        let Some(connector) = self.connectors.get(tenant, &attempt.account).await? else { return Ok(None) };
-        let ask = Ask { method: attempt.method.clone(), challenge: Challenge::Required, used };
+        let Some(connector) = self.connectors.get(tenant, &attempt.account).await? else {
+            return Ok(None);
+        };
+        let ask = Ask {
+            method: attempt.method.clone(),
+            challenge: Challenge::Required,
+            used,
+        };
         let Ok((attempt, operation, call, connector)) = self.attempt_at(state, connector, &ask) else {
             return Ok(None);
         };
-        let command =
-            Command::Cascade { plan: None, attempt: Box::new(attempt), operation: Box::new(operation.clone()) };
-        let Ok(events) = intent::decide(Some(state), &command, now) else { return Ok(None) };
+        let command = Command::Cascade {
+            plan: None,
+            attempt: Box::new(attempt),
+            operation: Box::new(operation.clone()),
+        };
+        let Ok(events) = intent::decide(Some(state), &command, now) else {
+            return Ok(None);
+        };
         Ok(Some((events, Some(Drive::first(operation.id, connector, call)))))
     }
 
@@ -377,14 +468,19 @@ impl Inner {
         }
         let part = state.totals.authorized < state.amount.minor();
         if part && self.policy.partial_authorization == PartialAuthorization::Void {
-            return self.follow(tenant, state, attempt, OperationKind::Void, used).await;
+            return self
+                .follow(tenant, state, attempt, OperationKind::Void, used)
+                .await;
         }
         if self.checks_after() && state.risk_after.is_settled() {
             let what = Happened::RiskAfter(RiskAfter::Wanted);
             return Ok(Some((vec![IntentEvent { at: now, what }], None)));
         }
         match state.capture_method {
-            CaptureMethod::Automatic => self.follow(tenant, state, attempt, OperationKind::Capture, used).await,
+            CaptureMethod::Automatic => {
+                self.follow(tenant, state, attempt, OperationKind::Capture, used)
+                    .await
+            }
             CaptureMethod::Manual => Ok(None),
         }
     }
@@ -398,17 +494,27 @@ impl Inner {
         kind: OperationKind,
         used: Option<KeyUse>,
     ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
-        let Some(connector) = self.connectors.get(tenant, &attempt.account).await? else { return Ok(None) };
+        let Some(connector) = self.connectors.get(tenant, &attempt.account).await? else {
+            return Ok(None);
+        };
         let amount = match kind {
             OperationKind::Capture => state.money(state.totals.capturable()),
             _other => state.money(state.totals.authorized),
         };
-        let request = OpRequest { kind, amount, rest: Rest::Release, used, ends: None };
+        let request = OpRequest {
+            kind,
+            amount,
+            rest: Rest::Release,
+            used,
+            ends: None,
+        };
         match self.open_operation(state, attempt, &connector, request) {
-            Ok((command, operation, call)) => match intent::decide(Some(state), &command, self.runtime.clock.now()) {
-                Ok(events) => Ok(Some((events, Some(Drive::first(operation, connector, call))))),
-                Err(_) => Ok(None),
-            },
+            Ok((command, operation, call)) => {
+                match intent::decide(Some(state), &command, self.runtime.clock.now()) {
+                    Ok(events) => Ok(Some((events, Some(Drive::first(operation, connector, call))))),
+                    Err(_) => Ok(None),
+                }
+            }
             Err(_) => Ok(None),
         }
     }
@@ -429,19 +535,32 @@ pub(crate) struct Lease {
 impl Drive {
     /// The first send of an operation that this instance has just opened: its job was made with epoch 1.
     pub(crate) fn first(operation: OperationId, connector: Arc<Connector>, call: Call) -> Self {
-        Self { operation, connector, call, epoch: 1, sending: Sending::First, payload: Volatile::default() }
+        Self {
+            operation,
+            connector,
+            call,
+            epoch: 1,
+            sending: Sending::First,
+            payload: Volatile::default(),
+        }
     }
 }
 
 pub(crate) fn job_key(state: &Intent, operation: OperationId) -> JobKey {
-    JobKey { queue: Queue::Recovery, row: RowKey::new(RowKind::Intent, state.id.uuid()), child: operation.uuid() }
+    JobKey {
+        queue: Queue::Recovery,
+        row: RowKey::new(RowKind::Intent, state.id.uuid()),
+        child: operation.uuid(),
+    }
 }
 
 /// The state after events that aren't written yet.
 pub(crate) fn fold(state: Intent, events: &[IntentEvent]) -> Intent {
-    events.iter().fold(state, |state, event| match intent::apply(Some(state.clone()), event) {
-        Some(after) => after,
-        None => state,
+    events.iter().fold(state, |state, event| {
+        match intent::apply(Some(state.clone()), event) {
+            Some(after) => after,
+            None => state,
+        }
     })
 }
 
@@ -453,7 +572,11 @@ fn in_memory_unknown(loaded: Loaded<Intent>, operation: OperationId) -> Loaded<I
         contradicts: crate::connector::Contradiction::None,
     };
     let at = loaded.state.updated_at;
-    let what = Happened::OperationUnknown { operation, since: at, doubt };
+    let what = Happened::OperationUnknown {
+        operation,
+        since: at,
+        doubt,
+    };
     let state = fold(loaded.state, &[IntentEvent { at, what }]);
     Loaded { state, ..loaded }
 }
@@ -465,7 +588,11 @@ fn answer(state: &Intent, operation: OperationId, report: Report) -> News {
             match attempt {
                 Some(attempt) => {
                     let standing = Box::new(Standing::from(report));
-                    News::Payment { attempt, standing, reading: Reading::Answer }
+                    News::Payment {
+                        attempt,
+                        standing,
+                        reading: Reading::Answer,
+                    }
                 }
                 None => lost(operation),
             }

@@ -7,9 +7,9 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Inner;
 use super::aggregate::{Aggregate, Loaded, decode_body, encode};
 use super::commit::unreadable;
-use super::Inner;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::intent::KeyUse;
 use crate::store::{Row, RowKey, Scope, Unique, UniqueKey, UniqueWrite};
@@ -48,7 +48,9 @@ impl IdempotencyKey {
     /// # Errors
     /// [`ErrorKind::Invalid`] where there is a key that can't be one.
     pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>> {
-        let Some(value) = headers.get(Self::HEADER) else { return Ok(None) };
+        let Some(value) = headers.get(Self::HEADER) else {
+            return Ok(None);
+        };
         match value.to_str() {
             Ok(text) if text.trim().is_empty() => Ok(None),
             Ok(text) => Self::new(text).map(Some),
@@ -122,22 +124,36 @@ impl Claimed {
     pub(crate) fn new(verb: &str, key: &IdempotencyKey, request: &impl Serialize) -> Result<Self> {
         let fingerprint = Sha256::digest(encode(request)?);
         let fingerprint = fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { unique: UniqueKey::new(Scope::Idempotency, format!("{verb}/{}", key.as_str())), fingerprint })
+        Ok(Self {
+            unique: UniqueKey::new(Scope::Idempotency, format!("{verb}/{}", key.as_str())),
+            fingerprint,
+        })
     }
 
     /// The record of the first write.
     pub(crate) fn started(&self, target: RowKey) -> Result<UniqueWrite> {
-        Ok(UniqueWrite::Insert(self.unique(target, Stage::InProgress, None)?))
+        Ok(UniqueWrite::Insert(self.unique(
+            target,
+            Stage::InProgress,
+            None,
+        )?))
     }
 
     /// The record of a verb that was done in its only write.
     pub(crate) fn done_at_once(&self, row: &Row) -> Result<UniqueWrite> {
-        Ok(UniqueWrite::Insert(self.unique(row.key, Stage::Done, Some(row))?))
+        Ok(UniqueWrite::Insert(self.unique(
+            row.key,
+            Stage::Done,
+            Some(row),
+        )?))
     }
 
     /// What the operation carries, so that its outcome completes the record.
     pub(crate) fn key_use(&self) -> KeyUse {
-        KeyUse { name: self.unique.name.clone(), fingerprint: self.fingerprint.clone() }
+        KeyUse {
+            name: self.unique.name.clone(),
+            fingerprint: self.fingerprint.clone(),
+        }
     }
 
     fn unique(&self, target: RowKey, stage: Stage, row: Option<&Row>) -> Result<Unique> {
@@ -147,7 +163,11 @@ impl Claimed {
 
 /// A record: its head as one line of JSON, then the row's body as it was.
 fn record(name: &str, fingerprint: &str, target: RowKey, stage: Stage, row: Option<&Row>) -> Result<Unique> {
-    let head = Record { fingerprint: fingerprint.to_owned(), stage, version: row.map_or(0, |row| row.version) };
+    let head = Record {
+        fingerprint: fingerprint.to_owned(),
+        stage,
+        version: row.map_or(0, |row| row.version),
+    };
     let mut bytes = encode(&head)?.to_vec();
     bytes.push(b'\n');
     bytes.extend_from_slice(row.map_or(&[][..], |row| &row.body));
@@ -165,8 +185,14 @@ impl Inner {
     /// # Errors
     /// [`ErrorKind::IdempotencyMismatch`] where it was used with another request.
     pub(crate) async fn before<A: Aggregate>(&self, tenant: &Tenant, claimed: &Claimed) -> Result<Before<A>> {
-        let found = self.store.lookup(tenant, &claimed.unique).await.map_err(unreadable)?;
-        let Some(unique) = found else { return Ok(Before::Nothing) };
+        let found = self
+            .store
+            .lookup(tenant, &claimed.unique)
+            .await
+            .map_err(unreadable)?;
+        let Some(unique) = found else {
+            return Ok(Before::Nothing);
+        };
         let target = unique
             .target
             .ok_or_else(|| Error::new(ErrorKind::Store, "an idempotency record points at nothing"))?;
@@ -191,8 +217,12 @@ pub(crate) fn conclude(used: &KeyUse, conclusion: Conclusion<'_>) -> Result<Uniq
     let KeyUse { name, fingerprint } = used;
     Ok(match conclusion {
         Conclusion::Freed => UniqueWrite::Delete(UniqueKey::new(Scope::Idempotency, name)),
-        Conclusion::Open(target) => UniqueWrite::Replace(record(name, fingerprint, target, Stage::Open, None)?),
-        Conclusion::Done(row) => UniqueWrite::Replace(record(name, fingerprint, row.key, Stage::Done, Some(row))?),
+        Conclusion::Open(target) => {
+            UniqueWrite::Replace(record(name, fingerprint, target, Stage::Open, None)?)
+        }
+        Conclusion::Done(row) => {
+            UniqueWrite::Replace(record(name, fingerprint, row.key, Stage::Done, Some(row))?)
+        }
     })
 }
 
@@ -208,7 +238,10 @@ pub(crate) enum Conclusion<'a> {
 }
 
 fn split(bytes: &Bytes) -> (&[u8], &[u8]) {
-    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(bytes.len());
     (&bytes[..end], bytes.get(end + 1..).unwrap_or_default())
 }
 

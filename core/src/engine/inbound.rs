@@ -18,8 +18,8 @@ use crate::id::{AccountRef, EndpointId, OperationId, ProviderKind, ProviderRef};
 use crate::intent::{Intent, News, Reading};
 use crate::refund::{RefundNews, RefundState};
 use crate::store::{
-    Attention, Claim, Due, Index, JobKey, JobWrite, Precondition, Queue, Refusal, Row, RowKey, RowKind, Scope, Unique,
-    UniqueKey, UniqueWrite,
+    Attention, Claim, Due, Index, JobKey, JobWrite, Precondition, Queue, Refusal, Row, RowKey, RowKind,
+    Scope, Unique, UniqueKey, UniqueWrite,
 };
 use crate::tenant::Tenant;
 
@@ -112,11 +112,17 @@ impl Inner {
         if body.len() > BODY_AT_MOST {
             return Ok(reply(StatusCode::PAYLOAD_TOO_LARGE, Received::Refused));
         }
-        let inbound = Inbound { headers: headers.clone(), body };
+        let inbound = Inbound {
+            headers: headers.clone(),
+            body,
+        };
         let Ok(accounts) = webhooks.identify(&inbound) else {
             return Ok(reply(StatusCode::UNAUTHORIZED, Received::Refused));
         };
-        let verified = match webhooks.verify(&inbound, &found.secrets, self.runtime.clock.now()).await {
+        let verified = match webhooks
+            .verify(&inbound, &found.secrets, self.runtime.clock.now())
+            .await
+        {
             Ok(verified) => verified,
             Err(_) => return Ok(reply(StatusCode::UNAUTHORIZED, Received::Refused)),
         };
@@ -127,9 +133,13 @@ impl Inner {
         let count = notices.len();
         for notice in notices {
             let account = notice.account.clone().unwrap_or_else(|| home.clone());
-            self.take_notice(endpoint, &found.connector, account, notice).await?;
+            self.take_notice(endpoint, &found.connector, account, notice)
+                .await?;
         }
-        Ok(WebhookReply { response: webhooks.reply(), received: Received::Accepted { notices: count } })
+        Ok(WebhookReply {
+            response: webhooks.reply(),
+            received: Received::Accepted { notices: count },
+        })
     }
 
     /// Stores a notice with its job in one commit, then tries the job at once.
@@ -159,8 +169,17 @@ impl Inner {
         work.batch.preconditions.push(Precondition::Absent(key));
         work.batch.puts.push(notice_row(key, 1, &stored, work.at)?);
         let unique = UniqueKey::new(Scope::Notice, name_of(&account, &notice));
-        work.unique(UniqueWrite::Insert(Unique { key: unique, target: Some(key), bytes: Bytes::new(), expires_at: None }));
-        let job = JobKey { queue: Queue::Due, row: key, child: uuid::Uuid::nil() };
+        work.unique(UniqueWrite::Insert(Unique {
+            key: unique,
+            target: Some(key),
+            bytes: Bytes::new(),
+            expires_at: None,
+        }));
+        let job = JobKey {
+            queue: Queue::Due,
+            row: key,
+            child: uuid::Uuid::nil(),
+        };
         work.put_job(job, Due::After(self.policy.call_timeout + self.policy.grace));
         match self.commit(&tenant, work).await {
             Ok(()) => {}
@@ -168,7 +187,11 @@ impl Inner {
             Err(CommitFailure::Conflict(Refusal::Unique(_))) => return Ok(()),
             Err(failure) => return Err(failure.into()),
         }
-        let claim = Claim { tenant, job, epoch: 1 };
+        let claim = Claim {
+            tenant,
+            job,
+            epoch: 1,
+        };
         if let Err(error) = self.act_on(&claim, connector, &stored, notice.authority).await {
             tracing::info!(%error, "a notice waits for its job");
         }
@@ -177,7 +200,8 @@ impl Inner {
 
     async fn locate_notice(&self, account: &AccountRef, notice: &Notice) -> Result<Option<(Tenant, RowKey)>> {
         let reference = notice.reference.as_deref();
-        self.locate(account, notice.kind, notice.about.as_str(), reference).await
+        self.locate(account, notice.kind, notice.about.as_str(), reference)
+            .await
     }
 
     /// Whose object a notice is about, by the processor's identifier, else by our reference.
@@ -188,13 +212,23 @@ impl Inner {
         about: &str,
         reference: Option<&str>,
     ) -> Result<Option<(Tenant, RowKey)>> {
-        let provider = ProviderRef { account: account.clone(), kind, id: about.to_owned() };
-        let by_handle = self.store.locate(&UniqueKey::provider(&provider)).await.map_err(unreadable)?;
+        let provider = ProviderRef {
+            account: account.clone(),
+            kind,
+            id: about.to_owned(),
+        };
+        let by_handle = self
+            .store
+            .locate(&UniqueKey::provider(&provider))
+            .await
+            .map_err(unreadable)?;
         match (by_handle, reference) {
             (Some(found), _) => Ok(Some(found)),
-            (None, Some(reference)) => {
-                self.store.locate(&UniqueKey::reference(account, reference)).await.map_err(unreadable)
-            }
+            (None, Some(reference)) => self
+                .store
+                .locate(&UniqueKey::reference(account, reference))
+                .await
+                .map_err(unreadable),
             (None, None) => Ok(None),
         }
     }
@@ -208,10 +242,24 @@ impl Inner {
     }
 
     pub(crate) async fn notice_due(self: &Arc<Self>, claim: &Claim) -> Result<()> {
-        let rows = self.store.load(&claim.tenant, &[claim.job.row]).await.map_err(unreadable)?;
-        let Some(row) = rows.into_iter().next().flatten() else { return self.drop_job(claim).await };
+        let rows = self
+            .store
+            .load(&claim.tenant, &[claim.job.row])
+            .await
+            .map_err(unreadable)?;
+        let Some(row) = rows.into_iter().next().flatten() else {
+            return self.drop_job(claim).await;
+        };
         let stored: StoredNotice = decode_body(&row.body, row.key)?;
-        let tenant = match self.locate(&stored.account, stored.kind, &stored.about, stored.reference.as_deref()).await? {
+        let tenant = match self
+            .locate(
+                &stored.account,
+                stored.kind,
+                &stored.about,
+                stored.reference.as_deref(),
+            )
+            .await?
+        {
             Some((tenant, _)) => tenant,
             None => claim.tenant.clone(),
         };
@@ -230,12 +278,18 @@ impl Inner {
         authority: Authority,
     ) -> Result<()> {
         let reference = stored.reference.as_deref();
-        let Some((tenant, row)) = self.locate(&stored.account, stored.kind, &stored.about, reference).await? else {
+        let Some((tenant, row)) = self
+            .locate(&stored.account, stored.kind, &stored.about, reference)
+            .await?
+        else {
             return self.park(claim, stored).await;
         };
         let applied = match row.kind {
             RowKind::Intent => self.payment_notice(&tenant, row, stored, authority).await?,
-            RowKind::Refund => self.refund_notice(&tenant, connector, row, stored, authority).await?,
+            RowKind::Refund => {
+                self.refund_notice(&tenant, connector, row, stored, authority)
+                    .await?
+            }
             RowKind::Session | RowKind::Notice | RowKind::Evidence => Applied::Nothing,
         };
         match applied {
@@ -251,23 +305,42 @@ impl Inner {
         stored: &StoredNotice,
         authority: Authority,
     ) -> Result<Applied> {
-        let Some(loaded) = self.load::<Intent>(tenant, row.id).await? else { return Ok(Applied::Nothing) };
+        let Some(loaded) = self.load::<Intent>(tenant, row.id).await? else {
+            return Ok(Applied::Nothing);
+        };
         match authority {
             Authority::Hint | Authority::Refund(_) => {
-                Payments { engine: self.clone(), tenant: tenant.clone() }.sync_loaded(loaded).await?;
+                Payments {
+                    engine: self.clone(),
+                    tenant: tenant.clone(),
+                }
+                .sync_loaded(loaded)
+                .await?;
                 Ok(Applied::Done)
             }
             Authority::Payment(standing) => {
                 let mode = tenant.mode();
-                let operation =
-                    stored.reference.as_deref().and_then(|text| OperationId::from_reference(mode, text));
+                let operation = stored
+                    .reference
+                    .as_deref()
+                    .and_then(|text| OperationId::from_reference(mode, text));
                 let attempt = loaded.state.attempts.iter().find(|attempt| {
-                    let by_handle = attempt.known.handle.as_ref().is_some_and(|handle| handle.as_str() == stored.about);
+                    let by_handle = attempt
+                        .known
+                        .handle
+                        .as_ref()
+                        .is_some_and(|handle| handle.as_str() == stored.about);
                     attempt.account == stored.account && (by_handle || Some(attempt.operation) == operation)
                 });
-                let Some(attempt) = attempt.map(|attempt| attempt.id) else { return Ok(Applied::Nothing) };
+                let Some(attempt) = attempt.map(|attempt| attempt.id) else {
+                    return Ok(Applied::Nothing);
+                };
                 let standing: Box<Standing> = standing;
-                let news = News::Payment { attempt, standing, reading: Reading::Read };
+                let news = News::Payment {
+                    attempt,
+                    standing,
+                    reading: Reading::Read,
+                };
                 self.merge_news(tenant, loaded, news).await?;
                 Ok(Applied::Done)
             }
@@ -282,7 +355,9 @@ impl Inner {
         stored: &StoredNotice,
         authority: Authority,
     ) -> Result<Applied> {
-        let Some(loaded) = self.load::<RefundState>(tenant, row.id).await? else { return Ok(Applied::Nothing) };
+        let Some(loaded) = self.load::<RefundState>(tenant, row.id).await? else {
+            return Ok(Applied::Nothing);
+        };
         match authority {
             Authority::Hint | Authority::Payment(_) => {
                 self.sync_refund(tenant, loaded, connector).await?;
@@ -291,33 +366,62 @@ impl Inner {
             Authority::Refund(report) => {
                 let report: RefundReport = *report;
                 let part = loaded.state.allocations.iter().find(|part| {
-                    part.handle.as_ref().is_some_and(|handle| handle.as_str() == stored.about)
+                    part.handle
+                        .as_ref()
+                        .is_some_and(|handle| handle.as_str() == stored.about)
                         || stored.reference.as_deref() == Some(part.operation.reference().as_str())
                 });
-                let Some(operation) = part.map(|part| part.operation) else { return Ok(Applied::Nothing) };
-                self.merge_refund(tenant, loaded, operation, RefundNews::Report(report)).await?;
+                let Some(operation) = part.map(|part| part.operation) else {
+                    return Ok(Applied::Nothing);
+                };
+                self.merge_refund(tenant, loaded, operation, RefundNews::Report(report))
+                    .await?;
                 Ok(Applied::Done)
             }
         }
     }
 
     async fn finish(&self, claim: &Claim, stored: &StoredNotice) -> Result<()> {
-        self.restage(claim, stored, NoticeStage::Applied, JobWrite::Done(claim.job)).await
+        self.restage(claim, stored, NoticeStage::Applied, JobWrite::Done(claim.job))
+            .await
     }
 
     /// The object isn't known: it may appear.
     async fn park(&self, claim: &Claim, stored: &StoredNotice) -> Result<()> {
         if stored.tries >= PARKED_TRIES {
-            return self.restage(claim, stored, NoticeStage::Parked, JobWrite::Done(claim.job)).await;
+            return self
+                .restage(claim, stored, NoticeStage::Parked, JobWrite::Done(claim.job))
+                .await;
         }
-        let pause = self.policy.recheck.saturating_mul(2u32.saturating_pow(stored.tries));
+        let pause = self
+            .policy
+            .recheck
+            .saturating_mul(2u32.saturating_pow(stored.tries));
         let due = Due::After(pause.min(self.policy.recheck_at_most));
-        self.restage(claim, stored, NoticeStage::Parked, JobWrite::Reschedule { key: claim.job, due }).await
+        self.restage(
+            claim,
+            stored,
+            NoticeStage::Parked,
+            JobWrite::Reschedule { key: claim.job, due },
+        )
+        .await
     }
 
-    async fn restage(&self, claim: &Claim, stored: &StoredNotice, stage: NoticeStage, job: JobWrite) -> Result<()> {
-        let rows = self.store.load(&claim.tenant, &[claim.job.row]).await.map_err(unreadable)?;
-        let Some(row) = rows.into_iter().next().flatten() else { return Ok(()) };
+    async fn restage(
+        &self,
+        claim: &Claim,
+        stored: &StoredNotice,
+        stage: NoticeStage,
+        job: JobWrite,
+    ) -> Result<()> {
+        let rows = self
+            .store
+            .load(&claim.tenant, &[claim.job.row])
+            .await
+            .map_err(unreadable)?;
+        let Some(row) = rows.into_iter().next().flatten() else {
+            return Ok(());
+        };
         let mut work = self.work();
         let next = StoredNotice {
             account: stored.account.clone(),
@@ -328,9 +432,21 @@ impl Inner {
             stage,
             tries: stored.tries + 1,
         };
-        work.batch.preconditions.push(Precondition::Version(row.key, row.version));
-        let row = Row { index: Index { created_at: row.index.created_at, ..notice_index(&next, work.at) }, ..row };
-        work.batch.puts.push(Row { version: row.version + 1, body: encode(&next)?, ..row });
+        work.batch
+            .preconditions
+            .push(Precondition::Version(row.key, row.version));
+        let row = Row {
+            index: Index {
+                created_at: row.index.created_at,
+                ..notice_index(&next, work.at)
+            },
+            ..row
+        };
+        work.batch.puts.push(Row {
+            version: row.version + 1,
+            body: encode(&next)?,
+            ..row
+        });
         work.epoch(claim.job, claim.epoch);
         work.job(job);
         match self.commit(&claim.tenant, work).await {
@@ -370,7 +486,13 @@ fn notice_index(stored: &StoredNotice, at: crate::Timestamp) -> Index {
 }
 
 fn notice_row(key: RowKey, version: u64, stored: &StoredNotice, at: crate::Timestamp) -> Result<Row> {
-    Ok(Row { key, version, schema: SCHEMA, index: notice_index(stored, at), body: encode(stored)? })
+    Ok(Row {
+        key,
+        version,
+        schema: SCHEMA,
+        index: notice_index(stored, at),
+        body: encode(stored)?,
+    })
 }
 
 fn reply(status: StatusCode, received: Received) -> WebhookReply {

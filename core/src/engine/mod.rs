@@ -58,7 +58,10 @@ pub(crate) struct Inner {
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Orchestrator").field("store", &self.store).field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Orchestrator")
+            .field("store", &self.store)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 
@@ -79,7 +82,10 @@ impl Orchestrator {
 
     /// The handle for one tenant: every verb stands on it, so that none is called without a tenant.
     pub fn tenant(&self, tenant: Tenant) -> Payments {
-        Payments { engine: self.inner.clone(), tenant }
+        Payments {
+            engine: self.inner.clone(),
+            tenant,
+        }
     }
 
     /// Takes what a processor posted, and gives the HTTP answer. It never errs: [`WebhookReply::received`] says what
@@ -132,7 +138,11 @@ impl Orchestrator {
     /// # Errors
     /// The store couldn't be written.
     pub async fn purge(&self, retention: &Retention, limit: u32) -> Result<u64> {
-        self.inner.store.purge(retention, limit).await.map_err(commit::unreadable)
+        self.inner
+            .store
+            .purge(retention, limit)
+            .await
+            .map_err(commit::unreadable)
     }
 }
 
@@ -167,7 +177,9 @@ impl OrchestratorBuilder {
     /// # Errors
     /// The store couldn't be read.
     pub async fn build(self) -> Result<Orchestrator> {
-        let built = Orchestrator { inner: Arc::new(self.inner) };
+        let built = Orchestrator {
+            inner: Arc::new(self.inner),
+        };
         built.backlog(Queue::Recovery).await?;
         Ok(built)
     }
@@ -186,12 +198,17 @@ impl Inner {
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let Some(spawn) = &self.runtime.spawn else { return work.await };
+        let Some(spawn) = &self.runtime.spawn else {
+            return work.await;
+        };
         let (send, receive) = oneshot();
         spawn.spawn(Box::pin(async move { send.put(work.await) }));
         receive.await.unwrap_or_else(|| {
             // The task was dropped with its runtime: what it had begun is recovered like any crash.
-            Err(crate::Error::new(crate::ErrorKind::Store, "the runtime is shutting down: ask again with the same key"))
+            Err(crate::Error::new(
+                crate::ErrorKind::Store,
+                "the runtime is shutting down: ask again with the same key",
+            ))
         })
     }
 }
@@ -208,13 +225,20 @@ struct Receiver<T>(Arc<std::sync::Mutex<Slot<T>>>);
 
 /// A channel for one value, of the little that std has: core has no channels, and a task hands back one result.
 fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
-    let slot = Arc::new(std::sync::Mutex::new(Slot { value: None, closed: false, waker: None }));
+    let slot = Arc::new(std::sync::Mutex::new(Slot {
+        value: None,
+        closed: false,
+        waker: None,
+    }));
     (Sender(slot.clone()), Receiver(slot))
 }
 
 impl<T> Sender<T> {
     fn put(self, value: T) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).value = Some(value);
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .value = Some(value);
     }
 }
 

@@ -7,7 +7,8 @@ use super::call::{Call, CannotCall};
 use crate::connector::Connector;
 use crate::id::{CaptureId, OperationId};
 use crate::intent::{
-    Attempt, CaptureRecord, CaptureStatus, Command, Ended, Intent, KeyUse, OpStage, OpenOp, OperationKind, Rest,
+    Attempt, CaptureRecord, CaptureStatus, Command, Ended, Intent, KeyUse, OpStage, OpenOp, OperationKind,
+    Rest,
 };
 use crate::money::Money;
 use crate::secret::Volatile;
@@ -71,7 +72,10 @@ impl Inner {
             ends: request.ends,
         };
         let call = Call::next(connector, state, attempt, &open, payload)?;
-        let operation = Box::new(OpenOp { steps: vec![call.record.clone()], ..open });
+        let operation = Box::new(OpenOp {
+            steps: vec![call.record.clone()],
+            ..open
+        });
         let command = match request.kind {
             OperationKind::Capture => Command::Capture {
                 capture: CaptureRecord {
@@ -87,14 +91,20 @@ impl Inner {
                 operation,
             },
             OperationKind::Increment => Command::Increment(operation),
-            OperationKind::Void => Command::Void { operation, after_capture: connector.capabilities.void_after_capture },
+            OperationKind::Void => Command::Void {
+                operation,
+                after_capture: connector.capabilities.void_after_capture,
+            },
             OperationKind::Release => Command::Release(operation),
             OperationKind::Cancel => Command::CloseLive(operation),
             OperationKind::Complete => Command::Complete(operation),
-            OperationKind::CompensateVoid | OperationKind::CompensateRefund => {
-                Command::Compensate { attempt: attempt.id, operation }
+            OperationKind::CompensateVoid | OperationKind::CompensateRefund => Command::Compensate {
+                attempt: attempt.id,
+                operation,
+            },
+            OperationKind::Authorize | OperationKind::Refund => {
+                return Err(CannotCall::NotOffered("operation"));
             }
-            OperationKind::Authorize | OperationKind::Refund => return Err(CannotCall::NotOffered("operation")),
         };
         Ok((command, id, call))
     }

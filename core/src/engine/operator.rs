@@ -6,16 +6,18 @@ use super::aggregate::Aggregate;
 use super::commit::Work;
 use super::payments::{Payments, stale};
 use super::query::{Listing, UnknownQuery};
-use crate::connector::{Approval, AuthorizeReport, CaptureReport, CloseReport, Echo, Handle, NotExecuted, RefundReport, Standing};
+use crate::connector::{
+    Approval, AuthorizeReport, CaptureReport, CloseReport, Echo, Handle, NotExecuted, RefundReport, Standing,
+};
 use crate::error::{Error, Fault, Result};
 use crate::id::{AttemptId, OperationId, PaymentIntentId, ProviderRef, RefundId};
 use crate::intent::{
-    self, Command, Ended, Intent, IntentStatus, News, OpenOp, OperationKind, PaymentIntent, Reading, ReviewReason,
-    Source,
+    self, Command, Ended, Intent, IntentStatus, News, OpenOp, OperationKind, PaymentIntent, Reading,
+    ReviewReason, Source,
 };
 use crate::money::Money;
 use crate::outcome::{Subject, SubjectId, UnknownOutcome};
-use crate::refund::{self, RefundNews};
+use crate::refund::{self, RefundEvent, RefundNews, RefundState};
 use crate::risk::RiskVerdict;
 
 /// Who decides: recorded with every decision.
@@ -110,22 +112,38 @@ impl Operator {
         evidence: Evidence,
     ) -> Result<Subject> {
         let loaded = self.payments.load(id).await?;
-        let open = self.unmoved(seen, loaded.version, |operation| loaded.state.lock(operation).cloned())?;
+        let open = self.unmoved(seen, loaded.version, |operation| {
+            loaded.state.lock(operation).cloned()
+        })?;
         if open.stage == intent::OpStage::Prepared {
             return Err(Error::in_progress(Some(open.id)));
         }
         let news = self.news(&loaded.state, &open, &verdict)?;
         let engine = &self.payments.engine;
         let mut work = engine.work();
-        self.record(&mut work, loaded.state.key(), "settled_by_hand", &verdict, &evidence)?;
+        self.record(
+            &mut work,
+            loaded.state.key(),
+            "settled_by_hand",
+            &verdict,
+            &evidence,
+        )?;
         let mut events =
             intent::merge(&loaded.state, &engine.observation(Source::Outside, news)).into_events();
         let after = super::drive::fold(loaded.state.clone(), &events);
-        if after.review.as_ref().is_some_and(|review| review.reason == ReviewReason::UnknownTooLong) {
-            let command = Command::ClearReview { by: self.who.0.clone() };
+        if after
+            .review
+            .as_ref()
+            .is_some_and(|review| review.reason == ReviewReason::UnknownTooLong)
+        {
+            let command = Command::ClearReview {
+                by: self.who.0.clone(),
+            };
             events.extend(intent::decide(Some(&after), &command, work.at)?);
         }
-        let after = engine.write_intent(&self.payments.tenant, work, Some(&loaded), &events).await?;
+        let after = engine
+            .write_intent(&self.payments.tenant, work, Some(&loaded), &events)
+            .await?;
         Ok(Subject::Payment(after.view()))
     }
 
@@ -146,16 +164,27 @@ impl Operator {
                 if *amount != part.amount {
                     return Err(wrong_amount(part.amount));
                 }
-                let handle = found.as_ref().map_or_else(|| part.original.clone(), |found| Handle::from(found.id.as_str()));
+                let handle = found
+                    .as_ref()
+                    .map_or_else(|| part.original.clone(), |found| Handle::from(found.id.as_str()));
                 RefundNews::Report(RefundReport::Refunded(handle, Echo::none()))
             }
             Verdict::NotExecuted => RefundNews::NotExecuted(by_hand()),
         };
         let engine = &self.payments.engine;
         let mut work = engine.work();
-        self.record(&mut work, loaded.state.key(), "settled_by_hand", &verdict, &evidence)?;
-        let events = refund::merge(&loaded.state, open.id, &news, None, work.at);
-        let after = engine.write_refund(&self.payments.tenant, work, &loaded, &events).await?;
+        self.record(
+            &mut work,
+            loaded.state.key(),
+            "settled_by_hand",
+            &verdict,
+            &evidence,
+        )?;
+        let mut events = refund::merge(&loaded.state, open.id, &news, None, work.at);
+        events.extend(self.clear_refund_review(&loaded.state, work.at)?);
+        let after = engine
+            .write_refund(&self.payments.tenant, work, &loaded, &events)
+            .await?;
         Ok(Subject::Refund(after.view()))
     }
 
@@ -170,17 +199,36 @@ impl Operator {
         match seen.subject {
             SubjectId::Payment(id) => {
                 let loaded = self.payments.load(&id).await?;
-                let open = self.unmoved(seen, loaded.version, |operation| loaded.state.lock(operation).cloned())?;
+                let open = self.unmoved(seen, loaded.version, |operation| {
+                    loaded.state.lock(operation).cloned()
+                })?;
                 let not_before = open.doubtful_since().after(engine.policy.review_after);
                 let expired = ends_with(&loaded.state, work.at);
-                let command = Command::Abandon { operation: open.id, by: by.clone(), not_before, expired };
+                let command = Command::Abandon {
+                    operation: open.id,
+                    by: by.clone(),
+                    not_before,
+                    expired,
+                };
                 let mut events = intent::decide(Some(&loaded.state), &command, work.at)?;
                 let after = super::drive::fold(loaded.state.clone(), &events);
                 if after.review.is_some() {
-                    events.extend(intent::decide(Some(&after), &Command::ClearReview { by }, work.at)?);
+                    events.extend(intent::decide(
+                        Some(&after),
+                        &Command::ClearReview { by },
+                        work.at,
+                    )?);
                 }
-                self.record(&mut work, loaded.state.key(), "abandoned", &Verdict::NotExecuted, &evidence)?;
-                let after = engine.write_intent(&self.payments.tenant, work, Some(&loaded), &events).await?;
+                self.record(
+                    &mut work,
+                    loaded.state.key(),
+                    "abandoned",
+                    &Verdict::NotExecuted,
+                    &evidence,
+                )?;
+                let after = engine
+                    .write_intent(&self.payments.tenant, work, Some(&loaded), &events)
+                    .await?;
                 Ok(Subject::Payment(after.view()))
             }
             SubjectId::Refund(id) => {
@@ -189,10 +237,23 @@ impl Operator {
                     loaded.state.open_op.clone().filter(|open| open.id == operation)
                 })?;
                 let not_before = open.doubtful_since().after(engine.policy.review_after);
-                let command = refund::Command::Abandon { operation: open.id, by, not_before };
-                let events = refund::decide(Some(&loaded.state), &command, work.at)?;
-                self.record(&mut work, loaded.state.key(), "abandoned", &Verdict::NotExecuted, &evidence)?;
-                let after = engine.write_refund(&self.payments.tenant, work, &loaded, &events).await?;
+                let command = refund::Command::Abandon {
+                    operation: open.id,
+                    by,
+                    not_before,
+                };
+                let mut events = refund::decide(Some(&loaded.state), &command, work.at)?;
+                events.extend(self.clear_refund_review(&loaded.state, work.at)?);
+                self.record(
+                    &mut work,
+                    loaded.state.key(),
+                    "abandoned",
+                    &Verdict::NotExecuted,
+                    &evidence,
+                )?;
+                let after = engine
+                    .write_refund(&self.payments.tenant, work, &loaded, &events)
+                    .await?;
                 Ok(Subject::Refund(after.view()))
             }
         }
@@ -212,10 +273,21 @@ impl Operator {
         let loaded = self.payments.load(id).await?;
         let engine = &self.payments.engine;
         let mut work = engine.work();
-        let command = Command::Supersede { attempt: *attempt, by: self.who.0.clone() };
+        let command = Command::Supersede {
+            attempt: *attempt,
+            by: self.who.0.clone(),
+        };
         let events = intent::decide(Some(&loaded.state), &command, work.at)?;
-        self.record(&mut work, loaded.state.key(), "superseded", &Verdict::NotExecuted, &evidence)?;
-        let after = engine.write_intent(&self.payments.tenant, work, Some(&loaded), &events).await?;
+        self.record(
+            &mut work,
+            loaded.state.key(),
+            "superseded",
+            &Verdict::NotExecuted,
+            &evidence,
+        )?;
+        let after = engine
+            .write_intent(&self.payments.tenant, work, Some(&loaded), &events)
+            .await?;
         Ok(after.view())
     }
 
@@ -236,15 +308,22 @@ impl Operator {
         };
         let engine = &self.payments.engine;
         let mut work = engine.work();
-        let clear = Command::ClearReview { by: self.who.0.clone() };
+        let clear = Command::ClearReview {
+            by: self.who.0.clone(),
+        };
         let mut events = intent::decide(Some(&loaded.state), &clear, work.at)?;
-        let waiting = matches!(loaded.state.status, IntentStatus::Created | IntentStatus::Scheduled);
+        let waiting = matches!(
+            loaded.state.status,
+            IntentStatus::Created | IntentStatus::Scheduled
+        );
         if verdict == ReviewVerdict::Refuse && waiting {
             let after = super::drive::fold(loaded.state.clone(), &events);
             events.extend(intent::decide(Some(&after), &Command::Refuse, work.at)?);
         }
         self.record(&mut work, loaded.state.key(), "reviewed", &verdict, &evidence)?;
-        let after = engine.write_intent(&self.payments.tenant, work, Some(&loaded), &events).await?;
+        let after = engine
+            .write_intent(&self.payments.tenant, work, Some(&loaded), &events)
+            .await?;
         if waiting || review.reason != ReviewReason::RiskHold {
             return Ok(after.view());
         }
@@ -252,7 +331,23 @@ impl Operator {
             ReviewVerdict::Approve => RiskVerdict::Allow,
             ReviewVerdict::Refuse => RiskVerdict::Refuse,
         };
-        Ok(engine.decide_after(&self.payments.tenant, after, verdict).await?.view())
+        Ok(engine
+            .decide_after(&self.payments.tenant, after, verdict)
+            .await?
+            .view())
+    }
+
+    fn clear_refund_review(&self, state: &RefundState, at: crate::Timestamp) -> Result<Vec<RefundEvent>> {
+        match &state.review {
+            Some(_) => refund::decide(
+                Some(state),
+                &refund::Command::ClearReview {
+                    by: self.who.0.clone(),
+                },
+                at,
+            ),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn unmoved(
@@ -271,17 +366,32 @@ impl Operator {
     fn news(&self, state: &Intent, open: &OpenOp, verdict: &Verdict) -> Result<News> {
         let operation = open.id;
         let (amount, found) = match verdict {
-            Verdict::NotExecuted => return Ok(News::NotExecuted { operation, proof: by_hand() }),
+            Verdict::NotExecuted => {
+                return Ok(News::NotExecuted {
+                    operation,
+                    proof: by_hand(),
+                });
+            }
             Verdict::Executed(amount, found) => (*amount, found),
         };
         if amount != open.amount {
             return Err(wrong_amount(open.amount));
         }
-        let known = state.attempt(open.attempt).and_then(|attempt| attempt.known.handle.clone());
-        let handle = found.as_ref().map(|found| Handle::from(found.id.as_str())).or(known).ok_or_else(|| {
-            let remedy = "pass the processor's identifier with Verdict::Executed";
-            Error::invalid(Fault::new("verdict", "the processor's identifier isn't known", remedy))
-        })?;
+        let known = state
+            .attempt(open.attempt)
+            .and_then(|attempt| attempt.known.handle.clone());
+        let handle = found
+            .as_ref()
+            .map(|found| Handle::from(found.id.as_str()))
+            .or(known)
+            .ok_or_else(|| {
+                let remedy = "pass the processor's identifier with Verdict::Executed";
+                Error::invalid(Fault::new(
+                    "verdict",
+                    "the processor's identifier isn't known",
+                    remedy,
+                ))
+            })?;
         let approval = Approval::new(handle.clone(), Echo::none());
         Ok(match open.kind {
             OperationKind::Authorize | OperationKind::Complete => {
@@ -291,23 +401,31 @@ impl Operator {
                     Some(intent::CaptureMethod::Manual) | None => AuthorizeReport::Authorized(approval),
                 };
                 let standing = Box::new(Standing::from(report));
-                News::Payment { attempt: open.attempt, standing, reading: Reading::Answer }
+                News::Payment {
+                    attempt: open.attempt,
+                    standing,
+                    reading: Reading::Answer,
+                }
             }
-            OperationKind::Capture => {
-                News::Capture { operation, report: CaptureReport::Captured(handle, Echo::none()) }
-            }
-            OperationKind::Increment => {
-                News::Increment { operation, report: AuthorizeReport::Authorized(approval) }
-            }
+            OperationKind::Capture => News::Capture {
+                operation,
+                report: CaptureReport::Captured(handle, Echo::none()),
+            },
+            OperationKind::Increment => News::Increment {
+                operation,
+                report: AuthorizeReport::Authorized(approval),
+            },
             OperationKind::Void
             | OperationKind::Release
             | OperationKind::Cancel
-            | OperationKind::CompensateVoid => {
-                News::Close { operation, report: CloseReport::Closed(handle, Echo::none()) }
-            }
-            OperationKind::CompensateRefund | OperationKind::Refund => {
-                News::CompensationRefund { operation, report: RefundReport::Refunded(handle, Echo::none()) }
-            }
+            | OperationKind::CompensateVoid => News::Close {
+                operation,
+                report: CloseReport::Closed(handle, Echo::none()),
+            },
+            OperationKind::CompensateRefund | OperationKind::Refund => News::CompensationRefund {
+                operation,
+                report: RefundReport::Refunded(handle, Echo::none()),
+            },
         })
     }
 

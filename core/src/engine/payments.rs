@@ -10,23 +10,23 @@ use super::idempotency::{Before, Claimed, IdempotencyKey, Stage};
 use super::operation::OpRequest;
 use super::operator::{Actor, Operator};
 use super::route::{Ask, Opened};
-use crate::connector::{Connector, Unsendable};
+use crate::connector::Connector;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{OperationId, PaymentIntentId, RefundId, SessionId};
 use crate::intent::{
-    self, CaptureMethod, Challenge, Command, Ended, Intent, IntentEvent, IntentStatus, IntentUpdate, Limits, NewIntent,
-    OperationKind, PaymentIntent, PlanRecord, Rest, Totals,
+    self, Challenge, Command, Ended, Intent, IntentStatus, IntentUpdate, Limits, NewIntent, OperationKind,
+    PaymentIntent, PlanRecord, Rest, Totals,
 };
 use crate::method::PaymentMethod;
 use crate::money::Money;
 use crate::outcome::{
-    CaptureOutcome, NextAction, PaymentOutcome, RefundOutcome, Replay, Reply, ReverseOutcome, VoidOutcome,
+    CaptureOutcome, NextAction, PaymentOutcome, RefundOutcome, Reply, ReverseOutcome, VoidOutcome,
 };
 use crate::refund::{NewRefund, Refund, RefundReason};
 use crate::risk::RiskVerdict;
 use crate::secret::Volatile;
 use crate::session::{CheckoutSession, NewSession};
-use crate::store::{Planned, RowKey, RowKind};
+use crate::store::{Planned, RowKey};
 use crate::tenant::Tenant;
 
 /// The verbs of one tenant. Cheap to clone. What creates or moves money takes its key first, and can't go without.
@@ -47,7 +47,10 @@ pub struct Confirm {
 impl Confirm {
     /// With this method.
     pub fn with(method: PaymentMethod) -> Self {
-        Self { method, challenge: Challenge::AsNeeded }
+        Self {
+            method,
+            challenge: Challenge::AsNeeded,
+        }
     }
 
     /// With a challenge.
@@ -124,11 +127,19 @@ impl Payments {
         method: PaymentMethod,
     ) -> Result<Reply<PaymentIntent>> {
         if new.scheduled_for.is_none() {
-            let fault = Fault::new("scheduled_for", "it is missing", "set it with NewIntent::scheduled_for");
+            let fault = Fault::new(
+                "scheduled_for",
+                "it is missing",
+                "set it with NewIntent::scheduled_for",
+            );
             return Err(Error::invalid(fault));
         }
         if let Some(part) = method.volatile_part() {
-            let fault = Fault::new("method", format!("its {part} can't be kept"), "schedule with a token");
+            let fault = Fault::new(
+                "method",
+                format!("its {part} can't be kept"),
+                "schedule with a token",
+            );
             return Err(Error::invalid(fault));
         }
         self.create(key, new, Some(method)).await
@@ -149,7 +160,10 @@ impl Payments {
         }
         let planned = self.planned(&claimed, self.new_state(new, None, method)).await?;
         let (batch, value) = (planned.batch, planned.value);
-        let work = super::commit::Work { batch, at: self.engine.runtime.clock.now() };
+        let work = super::commit::Work {
+            batch,
+            at: self.engine.runtime.clock.now(),
+        };
         match self.engine.commit(&self.tenant, work).await {
             Ok(()) => Ok(Reply::first(value)),
             Err(failure) => match self.engine.before::<Intent>(&self.tenant, &claimed).await? {
@@ -164,7 +178,11 @@ impl Payments {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] with every bad field.
-    pub async fn plan_create_intent(&self, key: &IdempotencyKey, new: NewIntent) -> Result<Planned<PaymentIntent>> {
+    pub async fn plan_create_intent(
+        &self,
+        key: &IdempotencyKey,
+        new: NewIntent,
+    ) -> Result<Planned<PaymentIntent>> {
         new.check(self.limits())?;
         let claimed = Claimed::new("create_intent", key, &(&new, &None::<PaymentMethod>))?;
         self.planned(&claimed, self.new_state(new, None, None)).await
@@ -173,9 +191,16 @@ impl Payments {
     async fn planned(&self, claimed: &Claimed, state: Intent) -> Result<Planned<PaymentIntent>> {
         let mut work = self.engine.work();
         let events = intent::decide(None, &Command::Create(Box::new(state)), work.at)?;
-        let after = self.engine.include_intent(&self.tenant, &mut work, None, &events).await?;
+        let after = self
+            .engine
+            .include_intent(&self.tenant, &mut work, None, &events)
+            .await?;
         work.unique(claimed.done_at_once(&after.encode()?)?);
-        Ok(Planned { tenant: self.tenant.clone(), batch: work.batch, value: after.view() })
+        Ok(Planned {
+            tenant: self.tenant.clone(),
+            batch: work.batch,
+            value: after.view(),
+        })
     }
 
     /// Makes a payment and confirms it: one first write for both.
@@ -194,7 +219,11 @@ impl Payments {
         let with = with.into();
         new.check(self.limits())?;
         if new.scheduled_for.is_some() {
-            let fault = Fault::new("scheduled_for", "it can't wait and be confirmed now", "use Payments::schedule");
+            let fault = Fault::new(
+                "scheduled_for",
+                "it can't wait and be confirmed now",
+                "use Payments::schedule",
+            );
             return Err(Error::invalid(fault));
         }
         let claimed = Claimed::new("create_and_confirm", key, &(&new, &with))?;
@@ -246,20 +275,37 @@ impl Payments {
                 return self.risk_refused(claimed, before, state, verdict).await;
             }
         }
-        let ask = Ask { method: with.method, challenge: with.challenge, used: Some(claimed.key_use()) };
+        let ask = Ask {
+            method: with.method,
+            challenge: with.challenge,
+            used: Some(claimed.key_use()),
+        };
         let opened = engine.open_attempt(&self.tenant, &state, &plan, &ask).await?;
         let mut work = engine.work();
         let mut events = match &before {
             Some(_) => Vec::new(),
             None => intent::decide(None, &Command::Create(Box::new(state.clone())), work.at)?,
         };
-        let Opened { plan, attempt, operation, call, connector } = opened;
+        let Opened {
+            plan,
+            attempt,
+            operation,
+            call,
+            connector,
+        } = opened;
         let id = operation.id;
-        let command = Command::Confirm { plan, attempt: Box::new(attempt), operation: Box::new(operation) };
+        let command = Command::Confirm {
+            plan,
+            attempt: Box::new(attempt),
+            operation: Box::new(operation),
+        };
         events.extend(intent::decide(Some(&state), &command, work.at)?);
         work.unique(claimed.started(state.key())?);
         self.submit_in(&mut work, &state).await?;
-        match engine.write_intent(&self.tenant, work, before.as_ref(), &events).await {
+        match engine
+            .write_intent(&self.tenant, work, before.as_ref(), &events)
+            .await
+        {
             Ok(loaded) => {
                 let driven = self.drive(loaded, Drive::first(id, connector, call)).await?;
                 Ok(Reply::first(self.outcome(driven).await?))
@@ -288,24 +334,46 @@ impl Payments {
             | IntentStatus::Cancelled
             | IntentStatus::Failed) => return Err(Error::transition(status, "confirm")),
         }
-        if state.expires_at.is_some_and(|at| at <= self.engine.runtime.clock.now()) {
+        if state
+            .expires_at
+            .is_some_and(|at| at <= self.engine.runtime.clock.now())
+        {
             let fault = Fault::new("expires_at", "the payment's time is up", "make a new payment");
             return Err(Error::invalid(fault));
         }
-        if state.review.as_ref().is_some_and(|review| review.reason == intent::ReviewReason::RiskHold) {
-            return Err(Error::new(ErrorKind::Forbidden, "held for review: a person has to approve it first"));
+        if state
+            .review
+            .as_ref()
+            .is_some_and(|review| review.reason == intent::ReviewReason::RiskHold)
+        {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                "held for review: a person has to approve it first",
+            ));
         }
-        let counted = state.attempts.iter().filter(|attempt| attempt.status != intent::AttemptStatus::NotExecuted);
+        let counted = state
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.status != intent::AttemptStatus::NotExecuted);
         if counted.count() >= self.engine.policy.max_attempts {
-            let fault = Fault::new("attempts", "the payment has no attempts left", "make a new payment");
+            let fault = Fault::new(
+                "attempts",
+                "the payment has no attempts left",
+                "make a new payment",
+            );
             return Err(Error::invalid(fault));
         }
         self.engine.route(&self.tenant, state, &with.method).await
     }
 
     async fn risk_before(&self, state: &Intent, method: &PaymentMethod) -> Result<RiskVerdict> {
-        let Some(risk) = &self.engine.risk else { return Ok(RiskVerdict::Allow) };
-        let view = PaymentIntent { state: Arc::new(state.clone()), version: 0 };
+        let Some(risk) = &self.engine.risk else {
+            return Ok(RiskVerdict::Allow);
+        };
+        let view = PaymentIntent {
+            state: Arc::new(state.clone()),
+            version: 0,
+        };
         risk.before(&self.tenant, &view, method).await
     }
 
@@ -327,10 +395,15 @@ impl Payments {
             RiskVerdict::Hold | RiskVerdict::Allow => Command::Hold,
         };
         events.extend(intent::decide(Some(&state), &command, work.at)?);
-        let after = self.engine.include_intent(&self.tenant, &mut work, before.as_ref(), &events).await?;
+        let after = self
+            .engine
+            .include_intent(&self.tenant, &mut work, before.as_ref(), &events)
+            .await?;
         work.unique(claimed.done_at_once(&after.encode()?)?);
         self.engine.commit(&self.tenant, work).await?;
-        Ok(Reply::first(self.engine.payment_outcome(&self.tenant, &after, None).await?))
+        Ok(Reply::first(
+            self.engine.payment_outcome(&self.tenant, &after, None).await?,
+        ))
     }
 
     /// The payer came back from an action. A reloaded return page is harmless: there is no key, and the payload is
@@ -358,8 +431,11 @@ impl Payments {
             ends: None,
         };
         let (command, operation, call) =
-            self.engine.open_with(&loaded.state, &attempt, &connector, request, &payload)?;
-        let driven = self.open_and_drive(None, loaded, &command, operation, call, connector, payload).await?;
+            self.engine
+                .open_with(&loaded.state, &attempt, &connector, request, &payload)?;
+        let driven = self
+            .open_and_drive(None, loaded, &command, operation, call, connector, payload)
+            .await?;
         self.outcome(driven).await
     }
 
@@ -387,7 +463,10 @@ impl Payments {
             .await?;
         let (loaded, operation) = reply.outcome;
         let outcome = self.engine.capture_outcome(&loaded, operation)?;
-        Ok(Reply { outcome, replay: reply.replay })
+        Ok(Reply {
+            outcome,
+            replay: reply.replay,
+        })
     }
 
     /// Raises what is held by `by`, where the processor granted that.
@@ -405,11 +484,21 @@ impl Payments {
         let reply = self
             .operate("increment", key, id, &by, |state| {
                 same_currency("by", by, state)?;
-                let total = state.totals.authorized.checked_add(by.minor()).filter(|total| *total <= cap);
+                let total = state
+                    .totals
+                    .authorized
+                    .checked_add(by.minor())
+                    .filter(|total| *total <= cap);
                 match total {
-                    Some(total) if by.minor() > 0 => Ok((OperationKind::Increment, state.money(total), Rest::Keep)),
+                    Some(total) if by.minor() > 0 => {
+                        Ok((OperationKind::Increment, state.money(total), Rest::Keep))
+                    }
                     Some(_) | None => {
-                        let fault = Fault::new("by", "not an increment", "raise by at least 1 minor unit, up to the cap");
+                        let fault = Fault::new(
+                            "by",
+                            "not an increment",
+                            "raise by at least 1 minor unit, up to the cap",
+                        );
                         Err(Error::invalid(fault))
                     }
                 }
@@ -426,7 +515,11 @@ impl Payments {
     pub async fn void(&self, key: &IdempotencyKey, id: &PaymentIntentId) -> Result<Reply<VoidOutcome>> {
         let reply = self
             .operate("void", key, id, &(), |state| {
-                Ok((OperationKind::Void, state.money(state.totals.authorized), Rest::Release))
+                Ok((
+                    OperationKind::Void,
+                    state.money(state.totals.authorized),
+                    Rest::Release,
+                ))
             })
             .await?;
         self.void_reply(reply)
@@ -440,8 +533,14 @@ impl Payments {
     pub async fn release(&self, key: &IdempotencyKey, id: &PaymentIntentId) -> Result<Reply<VoidOutcome>> {
         let reply = self
             .operate("release", key, id, &(), |state| {
-                let Totals { authorized, captured, .. } = state.totals;
-                Ok((OperationKind::Release, state.money(authorized - captured), Rest::Release))
+                let Totals {
+                    authorized, captured, ..
+                } = state.totals;
+                Ok((
+                    OperationKind::Release,
+                    state.money(authorized - captured),
+                    Rest::Release,
+                ))
             })
             .await?;
         self.void_reply(reply)
@@ -457,16 +556,25 @@ impl Payments {
         let loaded = self.load(id).await?;
         let claimed = Claimed::new("cancel", key, id)?;
         let before = self.engine.before::<Intent>(&self.tenant, &claimed).await?;
-        if let (Before::Nothing, IntentStatus::Created | IntentStatus::Scheduled) = (&before, loaded.state.status) {
+        if let (Before::Nothing, IntentStatus::Created | IntentStatus::Scheduled) =
+            (&before, loaded.state.status)
+        {
             let mut work = self.engine.work();
             let events = intent::decide(Some(&loaded.state), &Command::Cancel(Ended::Cancelled), work.at)?;
-            let after = self.engine.include_intent(&self.tenant, &mut work, Some(&loaded), &events).await?;
+            let after = self
+                .engine
+                .include_intent(&self.tenant, &mut work, Some(&loaded), &events)
+                .await?;
             work.unique(claimed.done_at_once(&after.encode()?)?);
             self.engine.commit(&self.tenant, work).await?;
             return Ok(Reply::first(VoidOutcome::Voided(after.view())));
         }
         if let Before::Done(done) = &before
-            && done.state.operations.iter().all(|operation| operation.kind != OperationKind::Cancel)
+            && done
+                .state
+                .operations
+                .iter()
+                .all(|operation| operation.kind != OperationKind::Cancel)
         {
             return Ok(Reply::replayed(VoidOutcome::Voided(done.view())));
         }
@@ -513,18 +621,29 @@ impl Payments {
         Ok(match fits {
             Reversal::Cancel => self.cancel(key, id).await?.map(ReverseOutcome::Cancelled),
             Reversal::Void => self.void(key, id).await?.map(ReverseOutcome::Voided),
-            Reversal::Refund => {
-                self.refund(key, id, NewRefund::available(why)).await?.map(ReverseOutcome::Refunded)
-            }
+            Reversal::Refund => self
+                .refund(key, id, NewRefund::available(why))
+                .await?
+                .map(ReverseOutcome::Refunded),
         })
     }
 
     /// A key that reversed before reverses by the same verb again.
     async fn reversal(&self, state: &Intent, key: &IdempotencyKey) -> Result<Reversal> {
-        let used = [("cancel", Reversal::Cancel), ("void", Reversal::Void), ("refund", Reversal::Refund)];
+        let used = [
+            ("cancel", Reversal::Cancel),
+            ("void", Reversal::Void),
+            ("refund", Reversal::Refund),
+        ];
         for (verb, reversal) in used {
             let claimed = Claimed::new(verb, key, &())?;
-            if self.engine.store.lookup(&self.tenant, &claimed.unique).await.map_err(super::commit::unreadable)?.is_some()
+            if self
+                .engine
+                .store
+                .lookup(&self.tenant, &claimed.unique)
+                .await
+                .map_err(super::commit::unreadable)?
+                .is_some()
             {
                 return Ok(reversal);
             }
@@ -535,7 +654,9 @@ impl Payments {
             | IntentStatus::RequiresAction
             | IntentStatus::Processing => Ok(Reversal::Cancel),
             IntentStatus::Authorized if state.totals.captured == 0 => Ok(Reversal::Void),
-            IntentStatus::Authorized | IntentStatus::Captured | IntentStatus::Succeeded => Ok(Reversal::Refund),
+            IntentStatus::Authorized | IntentStatus::Captured | IntentStatus::Succeeded => {
+                Ok(Reversal::Refund)
+            }
             status @ (IntentStatus::Voided | IntentStatus::Cancelled | IntentStatus::Failed) => {
                 Err(Error::transition(status, "reverse"))
             }
@@ -552,7 +673,11 @@ impl Payments {
             return Err(stale());
         }
         let change = change.onto(&loaded.state.details);
-        let mut faults = change.details.as_ref().map(intent::check_details).unwrap_or_default();
+        let mut faults = change
+            .details
+            .as_ref()
+            .map(intent::check_details)
+            .unwrap_or_default();
         if let Some(amount) = change.amount {
             faults.extend(intent::check_amount(loaded.state.mode, amount, self.limits()));
             if amount.currency() != loaded.state.amount.currency() {
@@ -564,7 +689,11 @@ impl Payments {
         }
         let work = self.engine.work();
         let events = intent::decide(Some(&loaded.state), &Command::Update(Box::new(change)), work.at)?;
-        let after = self.engine.write_intent(&self.tenant, work, Some(&loaded), &events).await.map_err(Error::from)?;
+        let after = self
+            .engine
+            .write_intent(&self.tenant, work, Some(&loaded), &events)
+            .await
+            .map_err(Error::from)?;
         Ok(after.view())
     }
 
@@ -624,7 +753,11 @@ impl Payments {
     ///
     /// # Errors
     /// As [`Payments::check_session`]; [`ErrorKind::IdempotencyMismatch`].
-    pub async fn create_session(&self, key: &IdempotencyKey, new: NewSession) -> Result<Reply<CheckoutSession>> {
+    pub async fn create_session(
+        &self,
+        key: &IdempotencyKey,
+        new: NewSession,
+    ) -> Result<Reply<CheckoutSession>> {
         self.make_session(key, new).await
     }
 
@@ -668,7 +801,10 @@ impl Payments {
 
     /// The verbs of a person, whose name is recorded with each.
     pub fn operator(&self, who: Actor) -> Operator {
-        Operator { payments: self.clone(), who }
+        Operator {
+            payments: self.clone(),
+            who,
+        }
     }
 }
 
@@ -681,7 +817,10 @@ enum Reversal {
 /// The operations behind the verbs.
 impl Payments {
     pub(crate) fn limits(&self) -> Limits {
-        Limits { cap_minor: self.engine.policy.cap_minor, now: self.engine.runtime.clock.now() }
+        Limits {
+            cap_minor: self.engine.policy.cap_minor,
+            now: self.engine.runtime.clock.now(),
+        }
     }
 
     pub(crate) async fn load(&self, id: &PaymentIntentId) -> Result<Loaded<Intent>> {
@@ -747,18 +886,27 @@ impl Payments {
         let loaded = self.engine.load::<Intent>(&self.tenant, target.id).await?;
         match (stage, loaded) {
             (Stage::Open | Stage::Done, Some(loaded)) => Ok(loaded),
-            (Stage::InProgress, Some(loaded)) => {
-                Err(Error::in_progress(loaded.state.open_op.as_ref().map(|open| open.id)))
-            }
+            (Stage::InProgress, Some(loaded)) => Err(Error::in_progress(
+                loaded.state.open_op.as_ref().map(|open| open.id),
+            )),
             (_, None) => Err(Error::not_found("id", "payment")),
         }
     }
 
     pub(crate) async fn connector(&self, account: &crate::AccountRef) -> Result<Arc<Connector>> {
-        self.engine.connectors.get(&self.tenant, account).await?.ok_or_else(|| {
-            let fault = Fault::new("account", format!("{account} isn't registered"), "register it again");
-            Error::new(ErrorKind::Connectors, "the payment's account isn't registered").with_faults(vec![fault])
-        })
+        self.engine
+            .connectors
+            .get(&self.tenant, account)
+            .await?
+            .ok_or_else(|| {
+                let fault = Fault::new(
+                    "account",
+                    format!("{account} isn't registered"),
+                    "register it again",
+                );
+                Error::new(ErrorKind::Connectors, "the payment's account isn't registered")
+                    .with_faults(vec![fault])
+            })
     }
 
     /// One operation on the current attempt: claim the key, build, W1, drive.
@@ -798,10 +946,22 @@ impl Payments {
         };
         let partial = kind == OperationKind::Capture && amount.minor() < loaded.state.totals.capturable();
         if partial && !connector.capabilities.partial_capture.is_offered() {
-            return Err(Unsendable::field("amount", "the account captures whole authorizations alone").into());
+            return Err(Error::invalid(Fault::new(
+                "amount",
+                "the account captures whole authorizations alone",
+                "capture all of it",
+            )));
         }
-        let request = OpRequest { kind, amount, rest, used: Some(claimed.key_use()), ends };
-        let built = self.engine.open_operation(&loaded.state, &attempt, &connector, request);
+        let request = OpRequest {
+            kind,
+            amount,
+            rest,
+            used: Some(claimed.key_use()),
+            ends,
+        };
+        let built = self
+            .engine
+            .open_operation(&loaded.state, &attempt, &connector, request);
         let (command, operation, call) = match built {
             Ok(built) => built,
             // What the state forbids is said before what the account lacks.
@@ -811,8 +971,17 @@ impl Payments {
             }
         };
         let payload = Volatile::default();
-        let driven =
-            self.open_and_drive(Some(&claimed), loaded, &command, operation, call, connector, payload).await?;
+        let driven = self
+            .open_and_drive(
+                Some(&claimed),
+                loaded,
+                &command,
+                operation,
+                call,
+                connector,
+                payload,
+            )
+            .await?;
         Ok(Reply::first((driven.loaded, operation)))
     }
 
@@ -821,10 +990,17 @@ impl Payments {
             return Err(Error::in_progress(Some(open.id)));
         }
         let fits = match kind {
-            OperationKind::Cancel => matches!(state.status, IntentStatus::RequiresAction | IntentStatus::Processing),
+            OperationKind::Cancel => matches!(
+                state.status,
+                IntentStatus::RequiresAction | IntentStatus::Processing
+            ),
             _other => matches!(state.status, IntentStatus::Authorized | IntentStatus::Captured),
         };
-        if fits { Ok(()) } else { Err(Error::transition(state.status, kind.as_str())) }
+        if fits {
+            Ok(())
+        } else {
+            Err(Error::transition(state.status, kind.as_str()))
+        }
     }
 
     /// W1 of an operation, then its drive.
@@ -844,10 +1020,20 @@ impl Payments {
         if let Some(claimed) = claimed {
             work.unique(claimed.started(loaded.state.key())?);
         }
-        let written = self.engine.write_intent(&self.tenant, work, Some(&loaded), &events).await;
+        let written = self
+            .engine
+            .write_intent(&self.tenant, work, Some(&loaded), &events)
+            .await;
         match written {
             Ok(after) => {
-                let drive = Drive { operation, connector, call, epoch: 1, sending: Sending::First, payload };
+                let drive = Drive {
+                    operation,
+                    connector,
+                    call,
+                    epoch: 1,
+                    sending: Sending::First,
+                    payload,
+                };
                 self.drive(after, drive).await
             }
             Err(super::commit::CommitFailure::Conflict(_)) => Err(self.lost_race(&loaded, claimed).await),
@@ -876,18 +1062,32 @@ impl Payments {
     /// With `Spawn`, W1 to W3 run to their end even if the caller goes away.
     pub(crate) async fn drive(&self, loaded: Loaded<Intent>, drive: Drive) -> Result<Driven> {
         let (engine, tenant) = (self.engine.clone(), self.tenant.clone());
-        self.engine.shielded(async move { engine.drive(&tenant, loaded, drive).await }).await
+        self.engine
+            .shielded(async move { engine.drive(&tenant, loaded, drive).await })
+            .await
     }
 
     pub(crate) async fn outcome(&self, driven: Driven) -> Result<PaymentOutcome> {
-        self.engine.payment_outcome(&self.tenant, &driven.loaded, driven.action).await
+        self.engine
+            .payment_outcome(&self.tenant, &driven.loaded, driven.action)
+            .await
     }
 
     /// Closes the live attempt so that another may open. `ends`: how the intent ends with it.
-    pub(crate) async fn close_live(&self, loaded: Loaded<Intent>, ends: Option<Ended>) -> Result<Loaded<Intent>> {
-        let Some(attempt) = loaded.state.live_attempt().cloned() else { return Ok(loaded) };
+    pub(crate) async fn close_live(
+        &self,
+        loaded: Loaded<Intent>,
+        ends: Option<Ended>,
+    ) -> Result<Loaded<Intent>> {
+        let Some(attempt) = loaded.state.live_attempt().cloned() else {
+            return Ok(loaded);
+        };
         let now = self.engine.runtime.clock.now();
-        let action = attempt.known.waiting.as_ref().and_then(|waiting| waiting.action.as_ref());
+        let action = attempt
+            .known
+            .waiting
+            .as_ref()
+            .and_then(|waiting| waiting.action.as_ref());
         let safe_after = action.and_then(|action| action.expires_at);
         let refused = |safe_after| {
             let message = "the payer may still complete an earlier action, and it can't be called back";
@@ -913,9 +1113,12 @@ impl Payments {
             ends,
         };
         let (command, operation, call) =
-            self.engine.open_operation(&loaded.state, &attempt, &connector, request)?;
+            self.engine
+                .open_operation(&loaded.state, &attempt, &connector, request)?;
         let payload = Volatile::default();
-        let driven = self.open_and_drive(None, loaded, &command, operation, call, connector, payload).await?;
+        let driven = self
+            .open_and_drive(None, loaded, &command, operation, call, connector, payload)
+            .await?;
         let state = &driven.loaded.state;
         match (&state.open_op, state.live_attempt()) {
             (Some(open), _) => Err(Error::in_progress(Some(open.id))),
@@ -926,23 +1129,43 @@ impl Payments {
 
     fn void_reply(&self, reply: Reply<(Loaded<Intent>, OperationId)>) -> Result<Reply<VoidOutcome>> {
         let (loaded, operation) = reply.outcome;
-        Ok(Reply { outcome: self.engine.void_outcome(&loaded, operation)?, replay: reply.replay })
+        Ok(Reply {
+            outcome: self.engine.void_outcome(&loaded, operation)?,
+            replay: reply.replay,
+        })
     }
 }
 
 /// The operation that a replayed row speaks of: the last of the verb that the key's record stands for.
 fn with_operation(loaded: Loaded<Intent>, claimed: &Claimed) -> Result<(Loaded<Intent>, OperationId)> {
     let verb = claimed.unique.name.split('/').next().unwrap_or_default();
-    let open = loaded.state.open_op.as_ref().filter(|open| open.idempotency.as_ref() == Some(&claimed.key_use()));
-    let last = || loaded.state.operations.iter().rev().find(|operation| operation.kind.as_str() == verb);
-    match open.map(|open| open.id).or_else(|| last().map(|operation| operation.id)) {
+    let open = loaded
+        .state
+        .open_op
+        .as_ref()
+        .filter(|open| open.idempotency.as_ref() == Some(&claimed.key_use()));
+    let last = || {
+        loaded
+            .state
+            .operations
+            .iter()
+            .rev()
+            .find(|operation| operation.kind.as_str() == verb)
+    };
+    match open
+        .map(|open| open.id)
+        .or_else(|| last().map(|operation| operation.id))
+    {
         Some(operation) => Ok((loaded, operation)),
         None => Err(Error::not_found("idempotency_key", "operation")),
     }
 }
 
 pub(crate) fn stale() -> Error {
-    Error::new(ErrorKind::Stale, "it has changed since it was read: read it again and decide anew")
+    Error::new(
+        ErrorKind::Stale,
+        "it has changed since it was read: read it again and decide anew",
+    )
 }
 
 pub(crate) fn same_currency(field: &'static str, amount: Money, state: &Intent) -> Result<()> {
@@ -950,15 +1173,23 @@ pub(crate) fn same_currency(field: &'static str, amount: Money, state: &Intent) 
         return Ok(());
     }
     let problem = format!("{} isn't the payment's currency", amount.currency());
-    Err(Error::invalid(Fault::new(field, problem, format!("use {}", state.amount.currency()))))
+    Err(Error::invalid(Fault::new(
+        field,
+        problem,
+        format!("use {}", state.amount.currency()),
+    )))
 }
 
 /// A cancel that the account can't do is a payer who can't be called back.
 fn outstanding(error: Error, state: &Intent) -> Error {
     match error.kind() {
         ErrorKind::Unsupported => {
-            let live = state.live_attempt().and_then(|attempt| attempt.known.waiting.as_ref());
-            let safe_after = live.and_then(|waiting| waiting.action.as_ref()).and_then(|action| action.expires_at);
+            let live = state
+                .live_attempt()
+                .and_then(|attempt| attempt.known.waiting.as_ref());
+            let safe_after = live
+                .and_then(|waiting| waiting.action.as_ref())
+                .and_then(|action| action.expires_at);
             let message = "the payer may still complete an earlier action, and it can't be called back";
             Error::new(ErrorKind::PayerActionOutstanding { safe_after }, message)
         }

@@ -179,14 +179,23 @@ impl<T: Send + 'static> Listing<T> {
     /// [`crate::ErrorKind::Invalid`] for a limit out of range or a cursor of another list or tenant.
     pub async fn page(self, limit: u16, after: Option<Cursor>) -> Result<Page<T>> {
         if !(1..=100).contains(&limit) {
-            return Err(Error::invalid(Fault::new("limit", "out of range", "use 1 to 100")));
+            return Err(Error::invalid(Fault::new(
+                "limit",
+                "out of range",
+                "use 1 to 100",
+            )));
         }
         self.source.page(limit, after).await
     }
 
     /// All of it, page by page.
     pub fn stream(self) -> impl Stream<Item = Result<T>> + Send {
-        Pages { source: self.source, items: Vec::new().into_iter(), state: Reading::Next(None), pending: None }
+        Pages {
+            source: self.source,
+            items: Vec::new().into_iter(),
+            state: Reading::Next(None),
+            pending: None,
+        }
     }
 }
 
@@ -255,8 +264,12 @@ struct Rows<T> {
 
 impl<T: Send + 'static> Source<T> for Rows<T> {
     fn page(&self, limit: u16, after: Option<Cursor>) -> Pending<Result<Page<T>>> {
-        let (engine, tenant, mut query, read) =
-            (self.engine.clone(), self.tenant.clone(), self.query.clone(), self.read);
+        let (engine, tenant, mut query, read) = (
+            self.engine.clone(),
+            self.tenant.clone(),
+            self.query.clone(),
+            self.read,
+        );
         Box::pin(async move {
             let mark = mark_of(&tenant, &query);
             query.after = after.map(|cursor| place_of(&cursor, &mark)).transpose()?;
@@ -282,16 +295,28 @@ impl Source<HistoryEvent> for History {
     fn page(&self, limit: u16, after: Option<Cursor>) -> Pending<Result<Page<HistoryEvent>>> {
         let (engine, tenant, row) = (self.engine.clone(), self.tenant.clone(), self.row);
         Box::pin(async move {
-            let mark = mark_of(&tenant, &Query { parent: Some(row), ..Query::of(row.kind) });
+            let mark = mark_of(
+                &tenant,
+                &Query {
+                    parent: Some(row),
+                    ..Query::of(row.kind)
+                },
+            );
             let from = match after {
                 None => 1,
                 Some(cursor) => u64::try_from(place_of(&cursor, &mark)?.as_u128()).unwrap_or(u64::MAX),
             };
             let limit = u32::from(limit) + 1;
-            let mut events = engine.store.events(&tenant, row, from, limit).await.map_err(unreadable)?;
+            let mut events = engine
+                .store
+                .events(&tenant, row, from, limit)
+                .await
+                .map_err(unreadable)?;
             let next = match events.len() < limit as usize {
                 true => None,
-                false => events.pop().map(|event| cursor(&mark, Uuid::from_u128(event.sequence.into()))),
+                false => events
+                    .pop()
+                    .map(|event| cursor(&mark, Uuid::from_u128(event.sequence.into()))),
             };
             let mode = tenant.mode();
             let item = |event: crate::store::StoredEvent| HistoryEvent {
@@ -300,7 +325,10 @@ impl Source<HistoryEvent> for History {
                 at: event.at,
                 kind: event.kind,
             };
-            Ok(Page { items: events.into_iter().map(item).collect(), next })
+            Ok(Page {
+                items: events.into_iter().map(item).collect(),
+                next,
+            })
         })
     }
 }
@@ -321,9 +349,17 @@ impl Source<UnknownOutcome> for Unknowns {
             }
             Some((_, rest)) => {
                 let after = Some(Cursor(rest.to_owned()));
-                label("payments", self.payments.page(limit, after), Some(Cursor("refunds:".to_owned())))
+                label(
+                    "payments",
+                    self.payments.page(limit, after),
+                    Some(Cursor("refunds:".to_owned())),
+                )
             }
-            None => label("payments", self.payments.page(limit, after), Some(Cursor("refunds:".to_owned()))),
+            None => label(
+                "payments",
+                self.payments.page(limit, after),
+                Some(Cursor("refunds:".to_owned())),
+            ),
         }
     }
 }
@@ -335,7 +371,10 @@ fn label<T: Send + 'static>(
 ) -> Pending<Result<Page<T>>> {
     Box::pin(async move {
         let page = page.await?;
-        let next = page.next.map(|next| Cursor(format!("{list}:{}", next.0))).or(then);
+        let next = page
+            .next
+            .map(|next| Cursor(format!("{list}:{}", next.0)))
+            .or(then);
         Ok(Page { next, ..page })
     })
 }
@@ -357,9 +396,13 @@ impl Listing<UnknownOutcome> {
             engine,
             tenant,
             query: query(RowKind::Refund),
-            read: |engine: &Inner, row: &Row| Ok(engine.refund_attention(&Loaded::<RefundState>::decode(row)?)),
+            read: |engine: &Inner, row: &Row| {
+                Ok(engine.refund_attention(&Loaded::<RefundState>::decode(row)?))
+            },
         };
-        Self { source: Arc::new(Unknowns { payments, refunds }) }
+        Self {
+            source: Arc::new(Unknowns { payments, refunds }),
+        }
     }
 }
 
@@ -367,10 +410,16 @@ impl Payments {
     /// Payments, the newest first.
     pub fn intents(&self, query: IntentQuery) -> Listing<PaymentIntent> {
         let query = Query {
-            statuses: query.statuses.iter().map(|status| status.as_str().to_owned()).collect(),
+            statuses: query
+                .statuses
+                .iter()
+                .map(|status| status.as_str().to_owned())
+                .collect(),
             customer: query.customer.map(|customer| customer.to_string()),
             reference: query.reference,
-            parent: query.session.map(|session| RowKey::new(RowKind::Session, session.uuid())),
+            parent: query
+                .session
+                .map(|session| RowKey::new(RowKind::Session, session.uuid())),
             created_from: query.created_from,
             created_before: query.created_before,
             ..Query::of(RowKind::Intent)
@@ -381,8 +430,14 @@ impl Payments {
     /// Refunds, the newest first.
     pub fn refunds(&self, query: RefundQuery) -> Listing<Refund> {
         let query = Query {
-            statuses: query.statuses.iter().map(|status| status.as_str().to_owned()).collect(),
-            parent: query.intent.map(|intent| RowKey::new(RowKind::Intent, intent.uuid())),
+            statuses: query
+                .statuses
+                .iter()
+                .map(|status| status.as_str().to_owned())
+                .collect(),
+            parent: query
+                .intent
+                .map(|intent| RowKey::new(RowKind::Intent, intent.uuid())),
             ..Query::of(RowKind::Refund)
         };
         self.rows(query, |_, row| Ok(Loaded::<RefundState>::decode(row)?.view()))
@@ -390,27 +445,49 @@ impl Payments {
 
     /// Sessions, the newest first.
     pub fn sessions(&self, query: SessionQuery) -> Listing<CheckoutSession> {
-        let statuses = query.statuses.iter().map(|status| status.as_str().to_owned()).collect();
-        let query = Query { statuses, ..Query::of(RowKind::Session) };
+        let statuses = query
+            .statuses
+            .iter()
+            .map(|status| status.as_str().to_owned())
+            .collect();
+        let query = Query {
+            statuses,
+            ..Query::of(RowKind::Session)
+        };
         self.rows(query, |_, row| Ok(Loaded::<Session>::decode(row)?.view()))
     }
 
     /// What happened to a payment, in order.
     pub fn history(&self, id: &PaymentIntentId) -> Listing<HistoryEvent> {
         let row = RowKey::new(Intent::KIND, id.uuid());
-        Listing { source: Arc::new(History { engine: self.engine.clone(), tenant: self.tenant.clone(), row }) }
+        Listing {
+            source: Arc::new(History {
+                engine: self.engine.clone(),
+                tenant: self.tenant.clone(),
+                row,
+            }),
+        }
     }
 
     fn rows<T: Send + 'static>(&self, query: Query, read: fn(&Inner, &Row) -> Result<T>) -> Listing<T> {
         Listing {
-            source: Arc::new(Rows { engine: self.engine.clone(), tenant: self.tenant.clone(), query, read }),
+            source: Arc::new(Rows {
+                engine: self.engine.clone(),
+                tenant: self.tenant.clone(),
+                query,
+                read,
+            }),
         }
     }
 }
 
 /// What a cursor is bound to: the tenant and everything that narrows the list.
 fn mark_of(tenant: &Tenant, query: &Query) -> String {
-    let bound = Query { after: None, limit: 0, ..query.clone() };
+    let bound = Query {
+        after: None,
+        limit: 0,
+        ..query.clone()
+    };
     let digest = Sha256::digest(format!("{tenant} {bound:?}").as_bytes());
     digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -420,8 +497,12 @@ fn cursor(mark: &str, place: Uuid) -> Cursor {
 }
 
 fn place_of(cursor: &Cursor, mark: &str) -> Result<Uuid> {
-    cursor.0.strip_prefix(mark).and_then(crate::id::decode).ok_or_else(|| {
-        let remedy = "pass a cursor on to the same list of the same tenant, or start without one";
-        Error::invalid(Fault::new("after", "not a cursor of this list", remedy))
-    })
+    cursor
+        .0
+        .strip_prefix(mark)
+        .and_then(crate::id::decode)
+        .ok_or_else(|| {
+            let remedy = "pass a cursor on to the same list of the same tenant, or start without one";
+            Error::invalid(Fault::new("after", "not a cursor of this list", remedy))
+        })
 }

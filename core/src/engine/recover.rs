@@ -17,18 +17,18 @@ use super::payments::{Payments, stale};
 use super::refunds::RefundDrive;
 use super::resolve::Found;
 use super::route::Ask;
-use crate::connector::{Connector, NotExecuted, Outcome, RefundReadReport};
+use crate::connector::{NotExecuted, Outcome, RefundReadReport};
 use crate::error::Result;
 use crate::id::OperationId;
 use crate::intent::{
-    self, AttemptStatus, Challenge, Command, Ended, Happened, Intent, IntentEvent, IntentStatus, News, OpStage, OpenOp,
-    OperationKind, Reading, Rest, ReviewReason, RiskAfter, Source,
+    self, AttemptStatus, Challenge, Command, Ended, Happened, Intent, IntentEvent, IntentStatus, News,
+    OpStage, OpenOp, OperationKind, Reading, Rest, ReviewReason, RiskAfter, Source,
 };
 use crate::refund::{self, RefundNews, RefundState};
 use crate::risk::RiskVerdict;
 use crate::secret::Volatile;
 use crate::session::{self, Session, SessionStatus};
-use crate::store::{Claim, ClaimRequest, Due, JobWrite, Precondition, Queue, RowKind};
+use crate::store::{Claim, ClaimRequest, Due, JobWrite, Queue, RowKind};
 use crate::tenant::Tenant;
 
 /// How much due work was done.
@@ -53,14 +53,18 @@ pub struct Drained {
 
 impl Inner {
     pub(crate) async fn recover_due(self: Arc<Self>, limit: u32) -> Result<Progress> {
-        self.work_through(&[Queue::Recovery, Queue::Sync, Queue::Due], limit).await
+        self.work_through(&[Queue::Recovery, Queue::Sync, Queue::Due], limit)
+            .await
     }
 
     pub(crate) async fn expire_due(self: Arc<Self>, limit: u32) -> Result<Progress> {
         self.work_through(&[Queue::Expiry], limit).await
     }
 
-    pub(crate) async fn run_workers(self: Arc<Self>, shutdown: impl Future<Output = ()> + Send) -> Result<Drained> {
+    pub(crate) async fn run_workers(
+        self: Arc<Self>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<Drained> {
         let mut shutdown = pin!(shutdown);
         let mut drained = Drained::default();
         let queues = [Queue::Recovery, Queue::Sync, Queue::Due, Queue::Expiry];
@@ -70,7 +74,9 @@ impl Inner {
                     drained.claimed += u64::from(progress.claimed);
                     drained.failed += u64::from(progress.failed);
                     if progress.claimed > progress.failed {
-                        let stop = std::future::poll_fn(|cx| Poll::Ready(shutdown.as_mut().poll(cx).is_ready())).await;
+                        let stop =
+                            std::future::poll_fn(|cx| Poll::Ready(shutdown.as_mut().poll(cx).is_ready()))
+                                .await;
                         if stop {
                             return Ok(drained);
                         }
@@ -95,7 +101,11 @@ impl Inner {
         let mut progress = Progress::default();
         for queue in queues {
             let lease = self.policy.call_timeout + self.policy.grace;
-            let request = ClaimRequest { queue: *queue, limit, lease };
+            let request = ClaimRequest {
+                queue: *queue,
+                limit,
+                lease,
+            };
             for claim in self.store.claim_due(&request).await.map_err(unreadable)? {
                 progress.claimed += 1;
                 if let Err(error) = self.work_on(&claim).await {
@@ -117,7 +127,9 @@ impl Inner {
             (Queue::Due, RowKind::Notice) => self.notice_due(claim).await,
             (Queue::Expiry, RowKind::Intent) => self.expire_intent(claim).await,
             (Queue::Expiry, RowKind::Session) => self.expire_session(claim).await,
-            (Queue::Recovery | Queue::Sync | Queue::Due | Queue::Expiry | Queue::Outbox, _) => self.drop_job(claim).await,
+            (Queue::Recovery | Queue::Sync | Queue::Due | Queue::Expiry | Queue::Outbox, _) => {
+                self.drop_job(claim).await
+            }
         }
     }
 
@@ -127,7 +139,14 @@ impl Inner {
     }
 
     pub(crate) async fn later(&self, claim: &Claim, pause: Duration) -> Result<()> {
-        self.rewrite_job(claim, JobWrite::Reschedule { key: claim.job, due: Due::After(pause) }).await
+        self.rewrite_job(
+            claim,
+            JobWrite::Reschedule {
+                key: claim.job,
+                due: Due::After(pause),
+            },
+        )
+        .await
     }
 
     async fn rewrite_job(&self, claim: &Claim, write: JobWrite) -> Result<()> {
@@ -142,7 +161,9 @@ impl Inner {
     }
 
     pub(crate) async fn reload<A: Aggregate>(&self, tenant: &Tenant, seen: &Loaded<A>) -> Result<Loaded<A>> {
-        self.load::<A>(tenant, seen.state.key().id).await?.ok_or_else(stale)
+        self.load::<A>(tenant, seen.state.key().id)
+            .await?
+            .ok_or_else(stale)
     }
 
     /// The pause before an unknown outcome is looked into again: it doubles with its age.
@@ -157,18 +178,29 @@ impl Inner {
             return self.drop_job(claim).await;
         };
         let operation = OperationId::from_uuid(loaded.state.id.mode(), claim.job.child);
-        let Some(open) = loaded.state.lock(operation).cloned() else { return self.drop_job(claim).await };
+        let Some(open) = loaded.state.lock(operation).cloned() else {
+            return self.drop_job(claim).await;
+        };
         let Some(connector) = self.connectors.get(tenant, &open.account).await? else {
             self.raise(tenant, &loaded, ReviewReason::NoConnector).await?;
             return self.later(claim, self.policy.recheck_at_most).await;
         };
         let loaded = self.lower_no_connector(tenant, loaded).await?;
         let epoch = claim.epoch;
-        let lease = Lease { job: claim.job, epoch };
+        let lease = Lease {
+            job: claim.job,
+            epoch,
+        };
         match self.look_into(&connector, &loaded.state, &open).await {
             Found::Send(call, sending) => {
-                let drive =
-                    Drive { operation, connector, call: *call, epoch, sending, payload: Volatile::default() };
+                let drive = Drive {
+                    operation,
+                    connector,
+                    call: *call,
+                    epoch,
+                    sending,
+                    payload: Volatile::default(),
+                };
                 let driven = self.drive(tenant, loaded, drive).await?;
                 self.wait_on(claim, driven.loaded, operation).await
             }
@@ -205,7 +237,10 @@ impl Inner {
             why: "the caller went away while the call was under way".into(),
             contradicts: crate::connector::Contradiction::None,
         };
-        let news = News::Doubt { operation: open.id, doubt };
+        let news = News::Doubt {
+            operation: open.id,
+            doubt,
+        };
         let events =
             intent::merge(&loaded.state, &self.observation(Source::Driver(open.id), news)).into_events();
         let mut work = self.work();
@@ -219,10 +254,13 @@ impl Inner {
 
     /// Still unknown: asked again later; after `review_after`, a person is asked as well.
     async fn wait_on(&self, claim: &Claim, loaded: Loaded<Intent>, operation: OperationId) -> Result<()> {
-        let Some(open) = loaded.state.lock(operation).cloned() else { return Ok(()) };
+        let Some(open) = loaded.state.lock(operation).cloned() else {
+            return Ok(());
+        };
         let review_at = open.doubtful_since().after(self.policy.review_after);
         if self.runtime.clock.now() >= review_at && loaded.state.review.is_none() {
-            self.raise(&claim.tenant, &loaded, ReviewReason::UnknownTooLong).await?;
+            self.raise(&claim.tenant, &loaded, ReviewReason::UnknownTooLong)
+                .await?;
         }
         self.later(claim, self.pause(&open)).await
     }
@@ -243,7 +281,9 @@ impl Inner {
         match &loaded.state.review {
             Some(review) if review.reason == ReviewReason::NoConnector => {
                 let work = self.work();
-                let command = Command::ClearReview { by: "the account is registered again".to_owned() };
+                let command = Command::ClearReview {
+                    by: "the account is registered again".to_owned(),
+                };
                 let events = intent::decide(Some(&loaded.state), &command, work.at)?;
                 Ok(self.write_intent(tenant, work, Some(&loaded), &events).await?)
             }
@@ -264,11 +304,17 @@ impl Inner {
 
     fn sync_pause(&self, state: &Intent) -> Duration {
         let age = self.runtime.clock.now().since(state.updated_at);
-        age.clamp(self.policy.sync_every, self.policy.recheck_at_most.max(self.policy.sync_every))
+        age.clamp(
+            self.policy.sync_every,
+            self.policy.recheck_at_most.max(self.policy.sync_every),
+        )
     }
 
     fn payments(self: &Arc<Self>, tenant: &Tenant) -> Payments {
-        Payments { engine: self.clone(), tenant: tenant.clone() }
+        Payments {
+            engine: self.clone(),
+            tenant: tenant.clone(),
+        }
     }
 
     async fn sync_refund_due(self: &Arc<Self>, claim: &Claim) -> Result<()> {
@@ -305,7 +351,13 @@ impl Inner {
         };
         let seen = self.read_refund_part(&connector, &part).await;
         let epoch = claim.epoch;
-        let drive = RefundDrive { operation, connector, call, epoch, sending: Sending::Again };
+        let drive = RefundDrive {
+            operation,
+            connector,
+            call,
+            epoch,
+            sending: Sending::Again,
+        };
         let news = match seen {
             Some(Outcome::Answered(RefundReadReport::Found(report))) => Some(RefundNews::Report(report)),
             _unseen if resend => {
@@ -318,7 +370,9 @@ impl Inner {
                 let why = "not there after the processor's reads had settled";
                 Some(RefundNews::NotExecuted(NotExecuted::Refused(why.into())))
             }
-            Some(Outcome::Answered(RefundReadReport::NotFound) | Outcome::NotExecuted(_) | Outcome::Unknown(_))
+            Some(
+                Outcome::Answered(RefundReadReport::NotFound) | Outcome::NotExecuted(_) | Outcome::Unknown(_),
+            )
             | None => match open.stage {
                 OpStage::Unknown { .. } => None,
                 OpStage::Prepared => Some(RefundNews::Doubt(crate::connector::Doubt {
@@ -330,7 +384,9 @@ impl Inner {
         };
         let after = match news {
             Some(news) => {
-                let (after, next) = self.write_refund_news(tenant, loaded, &drive, news, Some(epoch)).await?;
+                let (after, next) = self
+                    .write_refund_news(tenant, loaded, &drive, news, Some(epoch))
+                    .await?;
                 match next {
                     Some(next) => self.drive_refund(tenant, after, next).await?,
                     None => after,
@@ -341,8 +397,15 @@ impl Inner {
         self.wait_on_refund(claim, after, operation).await
     }
 
-    async fn wait_on_refund(&self, claim: &Claim, loaded: Loaded<RefundState>, operation: OperationId) -> Result<()> {
-        let Some(open) = loaded.state.open_op.clone().filter(|open| open.id == operation) else { return Ok(()) };
+    async fn wait_on_refund(
+        &self,
+        claim: &Claim,
+        loaded: Loaded<RefundState>,
+        operation: OperationId,
+    ) -> Result<()> {
+        let Some(open) = loaded.state.open_op.clone().filter(|open| open.id == operation) else {
+            return Ok(());
+        };
         let review_at = open.doubtful_since().after(self.policy.review_after);
         if self.runtime.clock.now() >= review_at && loaded.state.review.is_none() {
             let work = self.work();
@@ -374,20 +437,30 @@ impl Inner {
             return self.check_after(&claim.tenant, loaded).await;
         }
         match (loaded.state.status, loaded.state.scheduled_method.clone()) {
-            (IntentStatus::Scheduled, Some(method)) => self.confirm_scheduled(&claim.tenant, loaded, method).await,
+            (IntentStatus::Scheduled, Some(method)) => {
+                self.confirm_scheduled(&claim.tenant, loaded, method).await
+            }
             (_, _) => self.drop_job(claim).await,
         }
     }
 
     /// Gives back what nobody wants: by void while nothing is captured, else by refund.
-    async fn compensate(&self, tenant: &Tenant, loaded: Loaded<Intent>, attempt: &intent::Attempt) -> Result<()> {
+    async fn compensate(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<Intent>,
+        attempt: &intent::Attempt,
+    ) -> Result<()> {
         let Some(connector) = self.connectors.get(tenant, &attempt.account).await? else {
             return self.raise(tenant, &loaded, ReviewReason::NoConnector).await;
         };
         let (kind, minor) = match attempt.status {
             AttemptStatus::Captured | AttemptStatus::Settled => {
                 let known = &attempt.known;
-                (OperationKind::CompensateRefund, known.captured_minor - known.failed_minor - known.refunded_minor)
+                (
+                    OperationKind::CompensateRefund,
+                    known.captured_minor - known.failed_minor - known.refunded_minor,
+                )
             }
             AttemptStatus::Opened
             | AttemptStatus::Pending
@@ -400,15 +473,24 @@ impl Inner {
             | AttemptStatus::Failed => (OperationKind::CompensateVoid, attempt.known.authorized_minor),
         };
         let amount = loaded.state.money(minor);
-        let request = OpRequest { kind, amount, rest: Rest::Release, used: None, ends: None };
+        let request = OpRequest {
+            kind,
+            amount,
+            rest: Rest::Release,
+            used: None,
+            ends: None,
+        };
         let built = self.open_operation(&loaded.state, attempt, &connector, request);
         let Ok((command, operation, call)) = built else {
-            return self.raise(tenant, &loaded, ReviewReason::CompensationFailed).await;
+            return self
+                .raise(tenant, &loaded, ReviewReason::CompensationFailed)
+                .await;
         };
         let work = self.work();
         let events = intent::decide(Some(&loaded.state), &command, work.at)?;
         let after = self.write_intent(tenant, work, Some(&loaded), &events).await?;
-        self.drive(tenant, after, Drive::first(operation, connector, call)).await?;
+        self.drive(tenant, after, Drive::first(operation, connector, call))
+            .await?;
         Ok(())
     }
 
@@ -466,7 +548,11 @@ impl Inner {
         method: crate::PaymentMethod,
     ) -> Result<()> {
         let plan = self.route(tenant, &loaded.state, &method).await?;
-        let ask = Ask { method, challenge: Challenge::AsNeeded, used: None };
+        let ask = Ask {
+            method,
+            challenge: Challenge::AsNeeded,
+            used: None,
+        };
         let opened = self.open_attempt(tenant, &loaded.state, &plan, &ask).await?;
         let operation = opened.operation.id;
         let command = Command::Due {
@@ -477,7 +563,12 @@ impl Inner {
         let work = self.work();
         let events = intent::decide(Some(&loaded.state), &command, work.at)?;
         let after = self.write_intent(tenant, work, Some(&loaded), &events).await?;
-        self.drive(tenant, after, Drive::first(operation, opened.connector, opened.call)).await?;
+        self.drive(
+            tenant,
+            after,
+            Drive::first(operation, opened.connector, opened.call),
+        )
+        .await?;
         Ok(())
     }
 
@@ -490,7 +581,11 @@ impl Inner {
     }
 
     /// Ends an intent whose time is up: nothing that is under way is ended, only what waits.
-    async fn expire_loaded(self: &Arc<Self>, tenant: &Tenant, loaded: Loaded<Intent>) -> Result<Loaded<Intent>> {
+    async fn expire_loaded(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        loaded: Loaded<Intent>,
+    ) -> Result<Loaded<Intent>> {
         match loaded.state.status {
             IntentStatus::Created | IntentStatus::Scheduled => {
                 let work = self.work();
@@ -498,7 +593,9 @@ impl Inner {
                 Ok(self.write_intent(tenant, work, Some(&loaded), &events).await?)
             }
             IntentStatus::RequiresAction => {
-                self.payments(tenant).close_live(loaded, Some(Ended::Expired)).await
+                self.payments(tenant)
+                    .close_live(loaded, Some(Ended::Expired))
+                    .await
             }
             IntentStatus::Processing
             | IntentStatus::Authorized
@@ -606,11 +703,17 @@ impl Payments {
             if !asked {
                 continue;
             }
-            let Some(standing) = self.engine.read_attempt(&connector, &attempt).await else { continue };
+            let Some(standing) = self.engine.read_attempt(&connector, &attempt).await else {
+                continue;
+            };
             if let crate::connector::AuthorizeReport::ActionNeeded(_, needed, _) = &standing.report {
                 action = Some(needed.clone());
             }
-            let news = News::Payment { attempt: attempt.id, standing, reading: Reading::Read };
+            let news = News::Payment {
+                attempt: attempt.id,
+                standing,
+                reading: Reading::Read,
+            };
             loaded = self.engine.merge_news(&self.tenant, loaded, news).await?;
         }
         Ok(Driven { loaded, action })

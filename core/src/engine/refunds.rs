@@ -16,12 +16,14 @@ use crate::connector::{
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{AttemptId, CaptureId, OperationId, PaymentIntentId, ProviderKind, ProviderRef, RefundId};
 use crate::intent::{
-    self, AttemptStatus, CaptureStatus, Happened, Intent, IntentEvent, KeyUse, OpStage, OpenOp, OperationKind, Rest,
+    self, AttemptStatus, CaptureStatus, Happened, Intent, IntentEvent, KeyUse, OpStage, OpenOp,
+    OperationKind, Rest,
 };
 use crate::money::Money;
 use crate::outcome::{RefundOutcome, Reply};
 use crate::refund::{
-    self, Allocation, AllocationStatus, Command, NewRefund, RefundEvent, RefundNews, RefundState, RefundStatus,
+    self, Allocation, AllocationStatus, Command, NewRefund, RefundEvent, RefundNews, RefundState,
+    RefundStatus,
 };
 use crate::store::{Due, JobKey, JobWrite, Queue, RowKey, RowKind, UniqueKey, UniqueWrite};
 use crate::tenant::Tenant;
@@ -61,9 +63,17 @@ impl Payments {
             let loaded = self.load(id).await?;
             let (refund, captures, connector) = self.new_refund(&loaded.state, &new).await?;
             let part = refund.allocations.first().cloned().ok_or_else(stale)?;
-            let open = opening(&refund, &part, Some(claimed.key_use()), self.engine.runtime.clock.now());
+            let open = opening(
+                &refund,
+                &part,
+                Some(claimed.key_use()),
+                self.engine.runtime.clock.now(),
+            );
             let call = Call::refund(&connector, &refund, &part, &open)?;
-            let open = OpenOp { steps: vec![call.record.clone()], ..open };
+            let open = OpenOp {
+                steps: vec![call.record.clone()],
+                ..open
+            };
             let mut work = self.engine.work();
             let command = intent::Command::ReserveRefund {
                 refund: refund.id,
@@ -71,18 +81,31 @@ impl Payments {
                 captures,
             };
             let reserved = intent::decide(Some(&loaded.state), &command, work.at)?;
-            self.engine.include_intent(&self.tenant, &mut work, Some(&loaded), &reserved).await?;
+            self.engine
+                .include_intent(&self.tenant, &mut work, Some(&loaded), &reserved)
+                .await?;
             let mut events = refund::decide(None, &Command::Request(Box::new(refund.clone())), work.at)?;
-            events.extend(refund::decide(Some(&refund), &Command::Open(Box::new(open.clone())), work.at)?);
+            events.extend(refund::decide(
+                Some(&refund),
+                &Command::Open(Box::new(open.clone())),
+                work.at,
+            )?);
             let after = self.engine.include_refund(&mut work, None, &events)?;
             work.unique(claimed.started(after.state.key())?);
             match self.engine.commit(&self.tenant, work).await {
                 Ok(()) => {
-                    let drive =
-                        RefundDrive { operation: open.id, connector, call, epoch: 1, sending: Sending::First };
+                    let drive = RefundDrive {
+                        operation: open.id,
+                        connector,
+                        call,
+                        epoch: 1,
+                        sending: Sending::First,
+                    };
                     let (engine, tenant) = (self.engine.clone(), self.tenant.clone());
-                    let driven =
-                        self.engine.shielded(async move { engine.drive_refund(&tenant, after, drive).await }).await?;
+                    let driven = self
+                        .engine
+                        .shielded(async move { engine.drive_refund(&tenant, after, drive).await })
+                        .await?;
                     return Ok(Reply::first(self.engine.refund_outcome(&driven)?));
                 }
                 Err(CommitFailure::Conflict(_)) => {
@@ -101,9 +124,15 @@ impl Payments {
             Before::Nothing => return Ok(None),
             Before::Done(loaded) => loaded,
             Before::Underway(stage, target) => {
-                let loaded = self.engine.load::<RefundState>(&self.tenant, target.id).await?.ok_or_else(stale)?;
+                let loaded = self
+                    .engine
+                    .load::<RefundState>(&self.tenant, target.id)
+                    .await?
+                    .ok_or_else(stale)?;
                 if stage == super::idempotency::Stage::InProgress {
-                    return Err(Error::in_progress(loaded.state.open_op.as_ref().map(|open| open.id)));
+                    return Err(Error::in_progress(
+                        loaded.state.open_op.as_ref().map(|open| open.id),
+                    ));
                 }
                 loaded
             }
@@ -117,21 +146,37 @@ impl Payments {
         state: &Intent,
         new: &NewRefund,
     ) -> Result<(RefundState, Vec<(CaptureId, i64)>, Arc<Connector>)> {
-        let amount = new.amount.unwrap_or_else(|| state.money(state.totals.refundable()));
+        let amount = new
+            .amount
+            .unwrap_or_else(|| state.money(state.totals.refundable()));
         same_currency("amount", amount, state)?;
         let asked = amount.minor();
         // The state's own guard speaks first, before anything about the account.
         let id = RefundId::from_uuid(self.tenant.mode(), self.engine.uuid());
-        let reserve = intent::Command::ReserveRefund { refund: id, amount: asked, captures: Vec::new() };
+        let reserve = intent::Command::ReserveRefund {
+            refund: id,
+            amount: asked,
+            captures: Vec::new(),
+        };
         intent::decide(Some(state), &reserve, self.engine.runtime.clock.now())?;
-        let attempt = state.winner.and_then(|winner| state.attempt(winner)).ok_or_else(stale)?;
+        let attempt = state
+            .winner
+            .and_then(|winner| state.attempt(winner))
+            .ok_or_else(stale)?;
         let connector = self.connector(&attempt.account).await?;
         let capabilities = &connector.capabilities;
         if asked < state.totals.captured && !capabilities.partial_refund.is_offered() {
-            let fault = Fault::new("amount", "the account refunds whole payments alone", "refund all of it");
+            let fault = Fault::new(
+                "amount",
+                "the account refunds whole payments alone",
+                "refund all of it",
+            );
             return Err(Error::invalid(fault));
         }
-        let unsettled = state.captures.iter().any(|capture| capture.status == CaptureStatus::Captured);
+        let unsettled = state
+            .captures
+            .iter()
+            .any(|capture| capture.status == CaptureStatus::Captured);
         if capabilities.refund_requires_settlement == Requirement::Required
             && unsettled
             && attempt.status != AttemptStatus::Settled
@@ -155,9 +200,14 @@ impl Payments {
             Requirement::None => (vec![part(None, handle, asked)], Vec::new()),
             Requirement::Required => {
                 let (mut left, mut parts, mut taken) = (asked, Vec::new(), Vec::new());
-                for capture in state.captures.iter().filter(|capture| capture.attempt == attempt.id) {
+                for capture in state
+                    .captures
+                    .iter()
+                    .filter(|capture| capture.attempt == attempt.id)
+                {
                     let free = (capture.amount.minor() - capture.refunded).min(left);
-                    if free > 0 && matches!(capture.status, CaptureStatus::Captured | CaptureStatus::Settled) {
+                    if free > 0 && matches!(capture.status, CaptureStatus::Captured | CaptureStatus::Settled)
+                    {
                         let original = capture.handle.clone().unwrap_or_else(|| handle.clone());
                         parts.push(part(Some(capture.id), original, free));
                         taken.push((capture.id, free));
@@ -205,7 +255,11 @@ fn opening(refund: &RefundState, part: &Allocation, used: Option<KeyUse>, now: c
 }
 
 pub(crate) fn refund_job(refund: RefundId, operation: OperationId) -> JobKey {
-    JobKey { queue: Queue::Recovery, row: RowKey::new(RowKind::Refund, refund.uuid()), child: operation.uuid() }
+    JobKey {
+        queue: Queue::Recovery,
+        row: RowKey::new(RowKind::Refund, refund.uuid()),
+        child: operation.uuid(),
+    }
 }
 
 impl Inner {
@@ -224,7 +278,10 @@ impl Inner {
             (Some(old), Some(open)) if old.id == open.id => {
                 if unknown(open) && !unknown(old) {
                     let due = Due::After(self.policy.first_recheck());
-                    work.job(JobWrite::Reschedule { key: refund_job(state.id, open.id), due });
+                    work.job(JobWrite::Reschedule {
+                        key: refund_job(state.id, open.id),
+                        due,
+                    });
                     if let Some(used) = &open.idempotency {
                         work.unique(conclude(used, Conclusion::Open(row))?);
                     }
@@ -260,12 +317,22 @@ impl Inner {
                     kind: ProviderKind::Refund,
                     id: handle.as_str().to_owned(),
                 };
-                work.unique(UniqueWrite::Replace(pointer(UniqueKey::provider(&reference), row)));
+                work.unique(UniqueWrite::Replace(pointer(
+                    UniqueKey::provider(&reference),
+                    row,
+                )));
             }
         }
         let watched = |state: &RefundState| state.open_op.is_none() && waits(state);
-        let key = JobKey { queue: Queue::Sync, row, child: uuid::Uuid::nil() };
-        match (before.is_some_and(|before| watched(&before.state)), watched(state)) {
+        let key = JobKey {
+            queue: Queue::Sync,
+            row,
+            child: uuid::Uuid::nil(),
+        };
+        match (
+            before.is_some_and(|before| watched(&before.state)),
+            watched(state),
+        ) {
             (false, true) => work.put_job(key, Due::After(self.policy.sync_every)),
             (true, false) => work.job(JobWrite::Done(key)),
             (true, true) | (false, false) => {}
@@ -283,9 +350,14 @@ impl Inner {
         let (mut loaded, mut drive) = (loaded, drive);
         loop {
             let clock = self.runtime.clock.as_ref();
-            let outcome = drive.call.send(&drive.connector, clock, self.policy.call_timeout).await;
+            let outcome = drive
+                .call
+                .send(&drive.connector, clock, self.policy.call_timeout)
+                .await;
             let news = refund_news(&loaded.state, &drive, outcome);
-            let (after, next) = self.write_refund_news(tenant, loaded, &drive, news, Some(drive.epoch)).await?;
+            let (after, next) = self
+                .write_refund_news(tenant, loaded, &drive, news, Some(drive.epoch))
+                .await?;
             loaded = after;
             match next {
                 Some(next) => drive = next,
@@ -307,22 +379,38 @@ impl Inner {
         for _ in 0..WRITE_TRIES {
             let mut work = self.work();
             let driver = lease.map(|_| drive.operation);
-            let used = before.state.open_op.as_ref().and_then(|open| open.idempotency.clone());
+            let used = before
+                .state
+                .open_op
+                .as_ref()
+                .and_then(|open| open.idempotency.clone());
             let mut events = refund::merge(&before.state, drive.operation, &news, driver, work.at);
-            let after = events.iter().fold(Some(before.state.clone()), refund::apply).ok_or_else(stale)?;
+            let after = events
+                .iter()
+                .fold(Some(before.state.clone()), refund::apply)
+                .ok_or_else(stale)?;
             let next = match (lease, after.next_waiting()) {
                 (Some(_), Some(part)) => {
                     let open = opening(&after, part, used, work.at);
                     match Call::refund(&drive.connector, &after, part, &open) {
                         Ok(call) => {
-                            let open = OpenOp { steps: vec![call.record.clone()], ..open };
+                            let open = OpenOp {
+                                steps: vec![call.record.clone()],
+                                ..open
+                            };
                             events.extend(refund::decide(
                                 Some(&after),
                                 &Command::Open(Box::new(open.clone())),
                                 work.at,
                             )?);
                             let connector = drive.connector.clone();
-                            Some(RefundDrive { operation: open.id, connector, call, epoch: 1, sending: Sending::First })
+                            Some(RefundDrive {
+                                operation: open.id,
+                                connector,
+                                call,
+                                epoch: 1,
+                                sending: Sending::First,
+                            })
                         }
                         Err(_) => None,
                     }
@@ -333,9 +421,10 @@ impl Inner {
                 return Ok((before, None));
             }
             if let Some(epoch) = lease {
-                work.batch
-                    .preconditions
-                    .push(crate::store::Precondition::Epoch(refund_job(before.state.id, drive.operation), epoch));
+                work.batch.preconditions.push(crate::store::Precondition::Epoch(
+                    refund_job(before.state.id, drive.operation),
+                    epoch,
+                ));
             }
             match self.write_refund(tenant, work, &before, &events).await {
                 Ok(after) => return Ok((after, next)),
@@ -369,11 +458,19 @@ impl Inner {
         };
         let share = after.state.share();
         if share != before.state.share() {
-            let intent = self.load::<Intent>(tenant, after.state.intent.uuid()).await?.ok_or_else(stale)?;
+            let intent = self
+                .load::<Intent>(tenant, after.state.intent.uuid())
+                .await?
+                .ok_or_else(stale)?;
             let given_back = given_back(&before.state, &after.state);
-            let what = Happened::RefundLearnt { refund: after.state.id, share, given_back };
+            let what = Happened::RefundLearnt {
+                refund: after.state.id,
+                share,
+                given_back,
+            };
             let learnt = [IntentEvent { at: work.at, what }];
-            self.include_intent(tenant, &mut work, Some(&intent), &learnt).await?;
+            self.include_intent(tenant, &mut work, Some(&intent), &learnt)
+                .await?;
         }
         if !events.is_empty() {
             let said = events.iter().map(|event| event.kind()).collect::<Vec<_>>();
@@ -415,7 +512,13 @@ impl Inner {
         loaded: Loaded<RefundState>,
         connector: &Connector,
     ) -> Result<Loaded<RefundState>> {
-        let waiting: Vec<_> = loaded.state.allocations.iter().filter(|part| pending(part.status)).cloned().collect();
+        let waiting: Vec<_> = loaded
+            .state
+            .allocations
+            .iter()
+            .filter(|part| pending(part.status))
+            .cloned()
+            .collect();
         let mut loaded = loaded;
         for part in waiting {
             let Some(Outcome::Answered(RefundReadReport::Found(report))) =
@@ -423,7 +526,9 @@ impl Inner {
             else {
                 continue;
             };
-            loaded = self.merge_refund(tenant, loaded, part.operation, RefundNews::Report(report)).await?;
+            loaded = self
+                .merge_refund(tenant, loaded, part.operation, RefundNews::Report(report))
+                .await?;
         }
         Ok(loaded)
     }
@@ -476,7 +581,11 @@ fn earlier(state: &RefundState, why: &'static str) -> Doubt {
         OpStage::Prepared => None,
         OpStage::Unknown { doubt, .. } => Some(doubt.clone()),
     });
-    known.unwrap_or(Doubt { stage: CallStage::Prepared, why: why.into(), contradicts: Contradiction::None })
+    known.unwrap_or(Doubt {
+        stage: CallStage::Prepared,
+        why: why.into(),
+        contradicts: Contradiction::None,
+    })
 }
 
 /// What captures get back of parts that failed.
@@ -489,10 +598,15 @@ fn given_back(before: &RefundState, after: &RefundState) -> Vec<(CaptureId, i64)
         | AllocationStatus::Refunded => false,
     };
     let ended = |part: &&Allocation| {
-        over(part.status) && before.allocation(part.operation).is_some_and(|before| !over(before.status))
+        over(part.status)
+            && before
+                .allocation(part.operation)
+                .is_some_and(|before| !over(before.status))
     };
     let parts = after.allocations.iter().filter(ended);
-    parts.filter_map(|part| Some((part.capture?, part.amount.minor()))).collect()
+    parts
+        .filter_map(|part| Some((part.capture?, part.amount.minor())))
+        .collect()
 }
 
 fn pending(status: AllocationStatus) -> bool {

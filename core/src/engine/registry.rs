@@ -119,15 +119,23 @@ impl ConnectorMap {
         secrets: impl IntoIterator<Item = Secret>,
     ) -> Result<Self> {
         if self.find(&account).is_none() {
-            let fault = Fault::new("account", format!("{account} isn't registered"), "register its connector first");
+            let fault = Fault::new(
+                "account",
+                format!("{account} isn't registered"),
+                "register its connector first",
+            );
             return Err(Error::new(ErrorKind::Connectors, "unknown account").with_faults(vec![fault]));
         }
-        self.endpoints.insert(id, (account, secrets.into_iter().collect()));
+        self.endpoints
+            .insert(id, (account, secrets.into_iter().collect()));
         Ok(self)
     }
 
     fn all(&self) -> impl Iterator<Item = (Option<&Tenant>, &Arc<Connector>)> {
-        let own = self.own.iter().flat_map(|(tenant, all)| all.iter().map(move |connector| (Some(tenant), connector)));
+        let own = self
+            .own
+            .iter()
+            .flat_map(|(tenant, all)| all.iter().map(move |connector| (Some(tenant), connector)));
         own.chain(self.shared.iter().map(|connector| (None, connector)))
     }
 
@@ -141,7 +149,10 @@ impl ConnectorMap {
             Some(_) => {
                 let remedy = "give each account of a processor a name of its own";
                 let fault = Fault::new("account", format!("{account} is registered twice"), remedy);
-                Err(Error::new(ErrorKind::Connectors, "an account is registered twice").with_faults(vec![fault]))
+                Err(
+                    Error::new(ErrorKind::Connectors, "an account is registered twice")
+                        .with_faults(vec![fault]),
+                )
             }
         }
     }
@@ -150,7 +161,9 @@ impl ConnectorMap {
 #[async_trait]
 impl Connectors for ConnectorMap {
     async fn get(&self, tenant: &Tenant, account: &AccountRef) -> Result<Option<Arc<Connector>>> {
-        let found = self.find(account).filter(|(owner, _)| owner.is_none_or(|owner| owner == tenant));
+        let found = self
+            .find(account)
+            .filter(|(owner, _)| owner.is_none_or(|owner| owner == tenant));
         Ok(found.map(|(_, connector)| connector.clone()))
     }
 
@@ -160,10 +173,13 @@ impl Connectors for ConnectorMap {
     }
 
     async fn endpoint(&self, endpoint: &EndpointId) -> Result<Option<Endpoint>> {
-        let Some((account, secrets)) = self.endpoints.get(endpoint) else { return Ok(None) };
-        Ok(self
-            .find(account)
-            .map(|(_, connector)| Endpoint { connector: connector.clone(), secrets: secrets.clone() }))
+        let Some((account, secrets)) = self.endpoints.get(endpoint) else {
+            return Ok(None);
+        };
+        Ok(self.find(account).map(|(_, connector)| Endpoint {
+            connector: connector.clone(),
+            secrets: secrets.clone(),
+        }))
     }
 
     async fn owner(&self, account: &AccountRef) -> Result<Option<Tenant>> {

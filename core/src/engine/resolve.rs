@@ -6,8 +6,8 @@ use super::call::{Call, ask};
 use super::drive::Sending;
 use super::route::handle_first;
 use crate::connector::{
-    AuthorizeReport, Connector, Key, LookUpReport, NotExecuted, Outcome, ReadReport, ReplaysErrors, Stage, Standing,
-    StepKey, op,
+    AuthorizeReport, Connector, Key, LookUpReport, NotExecuted, Outcome, ReadReport, ReplaysErrors, Stage,
+    Standing, StepKey, op,
 };
 use crate::intent::{Attempt, Intent, News, OpStage, OpenOp, OperationKind, Reading};
 use crate::secret::Volatile;
@@ -34,7 +34,9 @@ enum Seen {
 impl Inner {
     /// Looks into an open operation of an intent.
     pub(crate) async fn look_into(&self, connector: &Connector, state: &Intent, open: &OpenOp) -> Found {
-        let Some(attempt) = state.attempt(open.attempt) else { return Found::Nothing };
+        let Some(attempt) = state.attempt(open.attempt) else {
+            return Found::Nothing;
+        };
         let now = self.runtime.clock.now();
         let call = Call::next(connector, state, attempt, open, &Volatile::default());
         if unprepared(connector, attempt, open) {
@@ -43,7 +45,11 @@ impl Inner {
         let seen = self.see(connector, attempt, open).await;
         if let Seen::Payment(standing) = seen {
             if shows_outcome(open, &standing) {
-                return Found::News(News::Payment { attempt: attempt.id, standing, reading: Reading::Read });
+                return Found::News(News::Payment {
+                    attempt: attempt.id,
+                    standing,
+                    reading: Reading::Read,
+                });
             }
             return self.send_or_wait(connector, open, call.ok(), Seen::Payment(standing), now);
         }
@@ -91,9 +97,13 @@ impl Inner {
     /// Whether a step may be sent again: the same bytes, with a key that still holds, and nothing that says not to.
     pub(crate) fn resendable(&self, call: &Call, open: &OpenOp, now: Timestamp) -> bool {
         let replayed_error = match (call.step.key(), &open.stage) {
-            (Key::Header { replays_errors: ReplaysErrors::Yes, .. }, OpStage::Unknown { doubt, .. }) => {
-                doubt.stage == Stage::Answered
-            }
+            (
+                Key::Header {
+                    replays_errors: ReplaysErrors::Yes,
+                    ..
+                },
+                OpStage::Unknown { doubt, .. },
+            ) => doubt.stage == Stage::Answered,
             (Key::Header { .. } | Key::None, OpStage::Prepared | OpStage::Unknown { .. }) => false,
         };
         call.record.volatile.is_none()
@@ -116,7 +126,9 @@ impl Inner {
                 Outcome::NotExecuted(_) | Outcome::Unknown(_) => Seen::NoAnswer,
             };
         }
-        let Some(look_up) = &connector.look_up else { return Seen::NoAnswer };
+        let Some(look_up) = &connector.look_up else {
+            return Seen::NoAnswer;
+        };
         let mut op = op::LookUp::new(reference, attempt.amount);
         for _ in 0..LOOK_UP_PAGES {
             let key = StepKey::new(open.id, "look-up");
@@ -131,7 +143,11 @@ impl Inner {
     }
 
     /// Reads an attempt for a sync: no lock, no write.
-    pub(crate) async fn read_attempt(&self, connector: &Connector, attempt: &Attempt) -> Option<Box<Standing>> {
+    pub(crate) async fn read_attempt(
+        &self,
+        connector: &Connector,
+        attempt: &Attempt,
+    ) -> Option<Box<Standing>> {
         let (clock, timeout) = (self.runtime.clock.as_ref(), self.policy.call_timeout);
         let reference = attempt.operation.reference();
         let key = StepKey::new(attempt.operation, "read");
@@ -140,7 +156,9 @@ impl Inner {
                 let op = op::Read::new(handle.clone(), attempt.amount, reference);
                 match ask(connector, read.as_ref(), &op, &key, clock, timeout).await {
                     Outcome::Answered(ReadReport::Found(standing)) => Some(Box::new(standing)),
-                    Outcome::Answered(ReadReport::NotFound) | Outcome::NotExecuted(_) | Outcome::Unknown(_) => None,
+                    Outcome::Answered(ReadReport::NotFound)
+                    | Outcome::NotExecuted(_)
+                    | Outcome::Unknown(_) => None,
                 }
             }
             (_, _, Some(look_up)) => {
@@ -197,9 +215,10 @@ fn shows_outcome(open: &OpenOp, standing: &Standing) -> bool {
     };
     match open.kind {
         OperationKind::Authorize => !matches!(standing.report, AuthorizeReport::Unexecuted(_)),
-        OperationKind::Complete => {
-            !matches!(standing.report, AuthorizeReport::Unexecuted(_) | AuthorizeReport::ActionNeeded(..))
-        }
+        OperationKind::Complete => !matches!(
+            standing.report,
+            AuthorizeReport::Unexecuted(_) | AuthorizeReport::ActionNeeded(..)
+        ),
         OperationKind::Capture => over || at_least(standing.captured, open.baseline + open.amount.minor()),
         OperationKind::Increment => over || at_least(standing.authorized, open.amount.minor()),
         OperationKind::Void | OperationKind::Release | OperationKind::CompensateVoid => over,

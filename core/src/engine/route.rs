@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::call::{Call, CannotCall};
 use super::Inner;
+use super::call::{Call, CannotCall};
 use crate::connector::{Authorization, Connector, Key};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::AttemptId;
@@ -37,14 +37,24 @@ pub(crate) struct Ask {
 
 impl Inner {
     /// Decides on the accounts for a confirmation.
-    pub(crate) async fn route(&self, tenant: &Tenant, intent: &Intent, method: &PaymentMethod) -> Result<PlanRecord> {
+    pub(crate) async fn route(
+        &self,
+        tenant: &Tenant,
+        intent: &Intent,
+        method: &PaymentMethod,
+    ) -> Result<PlanRecord> {
         let at = self.runtime.clock.now();
         let mut left_out = Vec::new();
         let mut candidates = Vec::new();
         for connector in self.connectors.accounts(tenant).await? {
             match self.eligible(&connector, intent, method) {
-                Ok(()) => candidates.push(Candidate { account: connector.account().clone() }),
-                Err(reason) => left_out.push(PlannedAccount { account: connector.account().clone(), reason }),
+                Ok(()) => candidates.push(Candidate {
+                    account: connector.account().clone(),
+                }),
+                Err(reason) => left_out.push(PlannedAccount {
+                    account: connector.account().clone(),
+                    reason,
+                }),
             }
         }
         let plan = self.router.route(&RouteFacts {
@@ -61,29 +71,45 @@ impl Inner {
         });
         if let Some(reason) = plan.blocked {
             let fault = Fault::new("route", reason, "the routing rules block this payment");
-            return Err(Error::new(ErrorKind::Forbidden, "blocked by a routing rule").with_faults(vec![fault]));
+            return Err(
+                Error::new(ErrorKind::Forbidden, "blocked by a routing rule").with_faults(vec![fault])
+            );
         }
         let mut accounts: Vec<PlannedAccount> = Vec::new();
         for planned in plan.accounts {
-            let known = candidates.iter().any(|candidate| candidate.account == planned.account);
+            let known = candidates
+                .iter()
+                .any(|candidate| candidate.account == planned.account);
             let twice = accounts.iter().any(|earlier| earlier.account == planned.account);
             match (known, twice) {
                 (true, false) => accounts.push(planned),
                 (true, true) => {}
                 (false, _) if left_out.iter().any(|out| out.account == planned.account) => {}
                 (false, _) => {
-                    left_out.push(PlannedAccount { account: planned.account, reason: "not registered".to_owned() });
+                    left_out.push(PlannedAccount {
+                        account: planned.account,
+                        reason: "not registered".to_owned(),
+                    });
                 }
             }
         }
         if accounts.is_empty() {
             let fault = |out: &PlannedAccount| {
-                Fault::new("route", format!("{}: {}", out.account, out.reason), "change the payment or the accounts")
+                Fault::new(
+                    "route",
+                    format!("{}: {}", out.account, out.reason),
+                    "change the payment or the accounts",
+                )
             };
             let faults = left_out.iter().map(fault).collect();
             return Err(Error::new(ErrorKind::NoRoute, "no account takes this payment").with_faults(faults));
         }
-        Ok(PlanRecord { accounts, left_out, next: 0, decided_at: at })
+        Ok(PlanRecord {
+            accounts,
+            left_out,
+            next: 0,
+            decided_at: at,
+        })
     }
 
     /// Whether an account takes the payment, by its slots and limits.
@@ -107,7 +133,11 @@ impl Inner {
 
     /// A check after authorization has to come before the capture.
     fn capture_method(&self, intent: &Intent) -> CaptureMethod {
-        if self.checks_after() { CaptureMethod::Manual } else { intent.capture_method }
+        if self.checks_after() {
+            CaptureMethod::Manual
+        } else {
+            intent.capture_method
+        }
     }
 
     /// The first account of the plan, from its next one on, that can be asked for an attempt.
@@ -125,26 +155,50 @@ impl Inner {
         for place in plan.next..plan.accounts.len() {
             let account = &plan.accounts[place].account;
             let Some(connector) = self.connectors.get(tenant, account).await? else {
-                faults.push(Fault::new("account", format!("{account} isn't registered"), "register it again"));
+                faults.push(Fault::new(
+                    "account",
+                    format!("{account} isn't registered"),
+                    "register it again",
+                ));
                 continue;
             };
             match self.attempt_at(intent, connector, ask) {
                 Ok((attempt, operation, call, connector)) => {
-                    let plan = PlanRecord { next: place + 1, ..plan.clone() };
-                    return Ok(Opened { plan, attempt, operation, call, connector });
+                    let plan = PlanRecord {
+                        next: place + 1,
+                        ..plan.clone()
+                    };
+                    return Ok(Opened {
+                        plan,
+                        attempt,
+                        operation,
+                        call,
+                        connector,
+                    });
                 }
                 Err(CannotCall::Unsendable(unsendable)) => faults.push(unsendable.0),
                 Err(CannotCall::NotOffered(what)) => {
-                    faults.push(Fault::new("account", format!("{account} doesn't offer `{what}`"), "use another"));
+                    faults.push(Fault::new(
+                        "account",
+                        format!("{account} doesn't offer `{what}`"),
+                        "use another",
+                    ));
                 }
                 Err(CannotCall::Gone) => {
-                    faults.push(Fault::new("method", "its one-time part is used up", "ask the payer again"));
+                    faults.push(Fault::new(
+                        "method",
+                        "its one-time part is used up",
+                        "ask the payer again",
+                    ));
                 }
                 Err(CannotCall::NoHandle) => {}
             }
         }
         if faults.is_empty() {
-            return Err(Error::new(ErrorKind::NoRoute, "no account is left for this payment"));
+            return Err(Error::new(
+                ErrorKind::NoRoute,
+                "no account is left for this payment",
+            ));
         }
         Err(Error::invalid_all(faults))
     }
@@ -190,22 +244,32 @@ impl Inner {
             compensation: None,
         };
         let call = Call::next(&connector, intent, &attempt, &operation, &Volatile::default())?;
-        let operation = OpenOp { steps: vec![call.record.clone()], ..operation };
+        let operation = OpenOp {
+            steps: vec![call.record.clone()],
+            ..operation
+        };
         Ok((attempt, operation, call, connector))
     }
 
     /// What follows a decline that left the intent without a live attempt.
     pub(crate) fn after_decline(&self, intent: &Intent, attempt: &Attempt, now: Timestamp) -> AfterDecline {
         use crate::decline::DeclineKind::{AuthenticationRequired, Hard, Soft};
-        let counted =
-            intent.attempts.iter().filter(|attempt| attempt.status != AttemptStatus::NotExecuted).count();
+        let counted = intent
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.status != AttemptStatus::NotExecuted)
+            .count();
         let expired = intent.expires_at.is_some_and(|at| at <= now);
         let merchant_initiated = intent.details.mit.as_ref().map(|mit: &Mit| mit.reason).is_some();
         let exhausted = counted >= self.policy.max_attempts || expired;
         let in_time = intent.plan.as_ref().is_some_and(|plan| {
             now < plan.decided_at.after(self.policy.cascade_within) && plan.next < plan.accounts.len()
         });
-        let kind = attempt.known.declined.as_ref().map_or(Hard, |decline| decline.kind());
+        let kind = attempt
+            .known
+            .declined
+            .as_ref()
+            .map_or(Hard, |decline| decline.kind());
         match kind {
             Soft if in_time && !exhausted => AfterDecline::NextAccount,
             AuthenticationRequired
@@ -223,7 +287,9 @@ impl Inner {
         match call.step.key() {
             Key::None => false,
             Key::Header { window, .. } => {
-                now < open.opened_at.after(window.saturating_sub(self.policy.key_margin))
+                now < open
+                    .opened_at
+                    .after(window.saturating_sub(self.policy.key_margin))
             }
         }
     }

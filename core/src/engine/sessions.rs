@@ -15,7 +15,10 @@ use crate::store::{Scope, Unique, UniqueKey, UniqueWrite};
 
 impl Loaded<Session> {
     pub(crate) fn view(&self) -> CheckoutSession {
-        CheckoutSession { state: Arc::new(self.state.clone()), version: self.version }
+        CheckoutSession {
+            state: Arc::new(self.state.clone()),
+            version: self.version,
+        }
     }
 }
 
@@ -40,14 +43,25 @@ impl Payments {
         }
         let accounts = self.engine.connectors.accounts(&self.tenant).await?;
         let currency = new.intent.amount.currency();
-        if accounts.iter().any(|connector| connector.capabilities.currencies.contains(&currency)) {
+        if accounts
+            .iter()
+            .any(|connector| connector.capabilities.currencies.contains(&currency))
+        {
             return Ok(());
         }
-        let fault = Fault::new("amount", format!("no account takes {currency}"), "register one, or charge otherwise");
+        let fault = Fault::new(
+            "amount",
+            format!("no account takes {currency}"),
+            "register one, or charge otherwise",
+        );
         Err(Error::new(ErrorKind::NoRoute, "no account takes this payment").with_faults(vec![fault]))
     }
 
-    pub(crate) async fn make_session(&self, key: &IdempotencyKey, new: NewSession) -> Result<Reply<CheckoutSession>> {
+    pub(crate) async fn make_session(
+        &self,
+        key: &IdempotencyKey,
+        new: NewSession,
+    ) -> Result<Reply<CheckoutSession>> {
         let claimed = Claimed::new("create_session", key, &new)?;
         match self.engine.before::<Session>(&self.tenant, &claimed).await? {
             Before::Done(loaded) => return Ok(Reply::replayed(loaded.view())),
@@ -56,8 +70,21 @@ impl Payments {
         }
         self.check_new_session(&new).await?;
         let mut work = self.engine.work();
-        let NewSession { intent, success_url, cancel_url, integration, expires_in_secs, on_submit: _ } = new;
-        let NewIntent { mode, amount, capture_method, details, .. } = intent;
+        let NewSession {
+            intent,
+            success_url,
+            cancel_url,
+            integration,
+            expires_in_secs,
+            on_submit: _,
+        } = new;
+        let NewIntent {
+            mode,
+            amount,
+            capture_method,
+            details,
+            ..
+        } = intent;
         let state = Session {
             id: SessionId::from_uuid(self.tenant.mode(), self.engine.uuid()),
             mode,
@@ -116,7 +143,9 @@ impl Payments {
         match reusable {
             Some(loaded) => {
                 // The session says first whether it still takes a submit.
-                let command = Command::Submit { intent: loaded.state.id };
+                let command = Command::Submit {
+                    intent: loaded.state.id,
+                };
                 session::decide(Some(&session.state), &command, self.engine.runtime.clock.now())?;
                 let loaded = match (loaded.state.status, &loaded.state.open_op) {
                     (IntentStatus::RequiresAction, None) => self.close_live(loaded, None).await?,
@@ -134,7 +163,9 @@ impl Payments {
                     scheduled_for: None,
                     expires_at: Some(session.state.expires_at),
                 };
-                let command = Command::Submit { intent: crate::PaymentIntentId::from_uuid(id.mode(), id.uuid()) };
+                let command = Command::Submit {
+                    intent: crate::PaymentIntentId::from_uuid(id.mode(), id.uuid()),
+                };
                 session::decide(Some(&session.state), &command, self.engine.runtime.clock.now())?;
                 let state = self.new_state(new, Some(*id), None);
                 self.confirm_state(claimed, None, state, with).await
@@ -150,7 +181,12 @@ impl Payments {
         let events = session::decide(Some(&session.state), &command, work.at)?;
         self.engine.include_session(work, Some(&session), &events)?;
         let key = UniqueKey::new(Scope::SessionIntent, id.to_string());
-        let unique = Unique { key, target: Some(intent.key()), bytes: bytes::Bytes::new(), expires_at: None };
+        let unique = Unique {
+            key,
+            target: Some(intent.key()),
+            bytes: bytes::Bytes::new(),
+            expires_at: None,
+        };
         // The session's own version guards it: two submits can't both be written.
         work.unique(UniqueWrite::Replace(unique));
         Ok(())

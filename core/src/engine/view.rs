@@ -11,24 +11,30 @@ use crate::decline::{Decline, DeclineCode, DeclineKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{OperationId, ProviderKind, ProviderRef};
 use crate::intent::{
-    AttemptStatus, CaptureStatus, Intent, IntentStatus, OpStage, OpenOp, OperationStatus, PaymentIntent, ReviewReason,
+    CaptureStatus, Intent, IntentStatus, OpStage, OpenOp, OperationStatus, PaymentIntent, ReviewReason,
 };
 use crate::outcome::{
-    ActionSource, CaptureOutcome, NextAction, PaymentOutcome, RefundOutcome, SafeStep, SubjectId, UnknownOutcome,
-    VoidOutcome,
+    ActionSource, CaptureOutcome, NextAction, PaymentOutcome, RefundOutcome, SafeStep, SubjectId,
+    UnknownOutcome, VoidOutcome,
 };
 use crate::refund::{AllocationStatus, Refund, RefundState, RefundStatus};
 use crate::tenant::Tenant;
 
 impl Loaded<Intent> {
     pub(crate) fn view(&self) -> PaymentIntent {
-        PaymentIntent { state: Arc::new(self.state.clone()), version: self.version }
+        PaymentIntent {
+            state: Arc::new(self.state.clone()),
+            version: self.version,
+        }
     }
 }
 
 impl Loaded<RefundState> {
     pub(crate) fn view(&self) -> Refund {
-        Refund { state: Arc::new(self.state.clone()), version: self.version }
+        Refund {
+            state: Arc::new(self.state.clone()),
+            version: self.version,
+        }
     }
 }
 
@@ -59,17 +65,22 @@ impl Inner {
                 Ok(PaymentOutcome::ActionRequired { intent, action })
             }
             IntentStatus::Created if state.review.is_some() => Ok(PaymentOutcome::Pending(intent)),
-            IntentStatus::Created
-            | IntentStatus::Failed
-            | IntentStatus::Voided
-            | IntentStatus::Cancelled => match (&state.last_failure, &state.last_decline) {
-                (Some(proof), _) if state.status == IntentStatus::Created => {
-                    let message = format!("no account executed anything: {proof}");
-                    Err(Error::new(ErrorKind::NotExecuted, message))
+            IntentStatus::Created | IntentStatus::Failed | IntentStatus::Voided | IntentStatus::Cancelled => {
+                match (&state.last_failure, &state.last_decline) {
+                    (Some(proof), _) if state.status == IntentStatus::Created => {
+                        let message = format!("no account executed anything: {proof}");
+                        Err(Error::new(ErrorKind::NotExecuted, message))
+                    }
+                    (_, Some(decline)) => Ok(PaymentOutcome::Declined {
+                        intent,
+                        decline: decline.clone(),
+                    }),
+                    (_, None) => Ok(PaymentOutcome::Declined {
+                        intent,
+                        decline: given_back(),
+                    }),
                 }
-                (_, Some(decline)) => Ok(PaymentOutcome::Declined { intent, decline: decline.clone() }),
-                (_, None) => Ok(PaymentOutcome::Declined { intent, decline: given_back() }),
-            },
+            }
         }
     }
 
@@ -81,29 +92,49 @@ impl Inner {
     ) -> Result<NextAction> {
         let missing = || Error::new(ErrorKind::Stale, "the payment waits for no action");
         let attempt = state.live_attempt().ok_or_else(missing)?;
-        let waiting = attempt.known.waiting.as_ref().and_then(|waiting| waiting.action.clone());
+        let waiting = attempt
+            .known
+            .waiting
+            .as_ref()
+            .and_then(|waiting| waiting.action.clone());
         let kept = waiting.ok_or_else(missing)?;
         let fresh = fresh.filter(|fresh| fresh.kept == kept);
         let connector = self.connectors.get(tenant, &attempt.account).await?;
-        let source = connector.zip(attempt.known.handle.clone()).map(|(connector, handle)| ActionSource {
-            connector,
-            engine: self.clone(),
-            handle,
-            amount: attempt.amount,
-            reference: attempt.operation.reference(),
-        });
+        let source = connector
+            .zip(attempt.known.handle.clone())
+            .map(|(connector, handle)| ActionSource {
+                connector,
+                engine: self.clone(),
+                handle,
+                amount: attempt.amount,
+                reference: attempt.operation.reference(),
+            });
         Ok(NextAction { kept, fresh, source })
     }
 
     /// Reads an action from its processor again.
     pub(crate) async fn read_action(&self, source: &ActionSource) -> Result<Action> {
         let read = source.connector.read.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, "the account can't be asked for the action again: confirm anew")
+            Error::new(
+                ErrorKind::Unsupported,
+                "the account can't be asked for the action again: confirm anew",
+            )
         })?;
         let op = op::Read::new(source.handle.clone(), source.amount, source.reference.clone());
-        let key = StepKey::new(OperationId::from_uuid(crate::Mode::Test, uuid::Uuid::nil()), "read");
+        let key = StepKey::new(
+            OperationId::from_uuid(crate::Mode::Test, uuid::Uuid::nil()),
+            "read",
+        );
         let clock = self.runtime.clock.as_ref();
-        let outcome = ask(&source.connector, read.as_ref(), &op, &key, clock, self.policy.call_timeout).await;
+        let outcome = ask(
+            &source.connector,
+            read.as_ref(),
+            &op,
+            &key,
+            clock,
+            self.policy.call_timeout,
+        )
+        .await;
         match outcome {
             Outcome::Answered(ReadReport::Found(standing)) => match standing.report {
                 AuthorizeReport::ActionNeeded(_, action, _) => Ok(action),
@@ -115,31 +146,51 @@ impl Inner {
                 | AuthorizeReport::Pending(..)
                 | AuthorizeReport::Declined(_)
                 | AuthorizeReport::Voided(..)
-                | AuthorizeReport::Unexecuted(_) => {
-                    Err(Error::new(ErrorKind::Stale, "the payer has acted already: sync the payment"))
-                }
+                | AuthorizeReport::Unexecuted(_) => Err(Error::new(
+                    ErrorKind::Stale,
+                    "the payer has acted already: sync the payment",
+                )),
             },
-            Outcome::Answered(ReadReport::NotFound) | Outcome::NotExecuted(_) | Outcome::Unknown(_) => {
-                Err(Error::new(ErrorKind::NotExecuted, "the processor doesn't answer: ask again"))
-            }
+            Outcome::Answered(ReadReport::NotFound) | Outcome::NotExecuted(_) | Outcome::Unknown(_) => Err(
+                Error::new(ErrorKind::NotExecuted, "the processor doesn't answer: ask again"),
+            ),
         }
     }
 
-    pub(crate) fn capture_outcome(&self, loaded: &Loaded<Intent>, operation: OperationId) -> Result<CaptureOutcome> {
+    pub(crate) fn capture_outcome(
+        &self,
+        loaded: &Loaded<Intent>,
+        operation: OperationId,
+    ) -> Result<CaptureOutcome> {
         let intent = loaded.view();
         if let Some(unknown) = self.unknown_of(loaded) {
             return Ok(CaptureOutcome::Unknown { intent, unknown });
         }
-        let capture = loaded.state.captures.iter().find(|capture| capture.operation == Some(operation));
-        match (capture.map(|capture| capture.status), status_of(&loaded.state, operation)) {
+        let capture = loaded
+            .state
+            .captures
+            .iter()
+            .find(|capture| capture.operation == Some(operation));
+        match (
+            capture.map(|capture| capture.status),
+            status_of(&loaded.state, operation),
+        ) {
             (_, Some(OperationStatus::NotExecuted)) => Err(not_executed()),
-            (Some(CaptureStatus::Captured | CaptureStatus::Settled), _) => Ok(CaptureOutcome::Captured(intent)),
-            (Some(CaptureStatus::Declined | CaptureStatus::Failed), _) => Ok(CaptureOutcome::Declined(intent)),
+            (Some(CaptureStatus::Captured | CaptureStatus::Settled), _) => {
+                Ok(CaptureOutcome::Captured(intent))
+            }
+            (Some(CaptureStatus::Declined | CaptureStatus::Failed), _) => {
+                Ok(CaptureOutcome::Declined(intent))
+            }
             (Some(CaptureStatus::Pending) | None, _) => Ok(CaptureOutcome::Pending(intent)),
         }
     }
 
-    pub(crate) fn void_outcome(&self, loaded: &Loaded<Intent>, operation: OperationId) -> Result<VoidOutcome> {
+    pub(crate) fn void_outcome(
+        &self,
+        loaded: &Loaded<Intent>,
+        operation: OperationId,
+    ) -> Result<VoidOutcome> {
         let intent = loaded.view();
         if let Some(unknown) = self.unknown_of(loaded) {
             return Ok(VoidOutcome::Unknown { intent, unknown });
@@ -164,11 +215,18 @@ impl Inner {
             return Ok(RefundOutcome::Unknown { refund, unknown });
         }
         match loaded.state.status {
-            RefundStatus::Succeeded | RefundStatus::PartiallySucceeded => Ok(RefundOutcome::Succeeded(refund)),
+            RefundStatus::Succeeded | RefundStatus::PartiallySucceeded => {
+                Ok(RefundOutcome::Succeeded(refund))
+            }
             RefundStatus::Requested | RefundStatus::Pending => Ok(RefundOutcome::Pending(refund)),
             RefundStatus::RequiresAction => Ok(RefundOutcome::ActionRequired(refund)),
             RefundStatus::Failed | RefundStatus::Cancelled => {
-                if loaded.state.allocations.iter().all(|part| part.not_executed.is_some()) {
+                if loaded
+                    .state
+                    .allocations
+                    .iter()
+                    .all(|part| part.not_executed.is_some())
+                {
                     return Err(not_executed());
                 }
                 let decline = refund.last_decline().cloned();
@@ -185,7 +243,9 @@ impl Inner {
     }
 
     fn describe(&self, subject: SubjectId, version: u64, open: &OpenOp, state: &Intent) -> UnknownOutcome {
-        let handle = state.attempt(open.attempt).and_then(|attempt| attempt.known.handle.as_ref());
+        let handle = state
+            .attempt(open.attempt)
+            .and_then(|attempt| attempt.known.handle.as_ref());
         let provider = handle.map(|handle| handle.as_str().to_owned());
         let review = state.review.as_ref().map(|review| review.reason);
         self.unknown(subject, version, open, provider, review)
@@ -236,21 +296,36 @@ impl Inner {
         let provider = state.allocation(open.id).and_then(|part| part.handle.as_ref());
         let provider = provider.map(|handle| handle.as_str().to_owned());
         let review = state.review.as_ref().map(|review| review.reason);
-        Some(self.unknown(SubjectId::Refund(state.id), loaded.version, open, provider, review))
+        Some(self.unknown(
+            SubjectId::Refund(state.id),
+            loaded.version,
+            open,
+            provider,
+            review,
+        ))
     }
 
     /// Everything about a payment that a person has to look at, or may want to.
     pub(crate) fn attention_of(&self, loaded: &Loaded<Intent>) -> UnknownOutcome {
         let state = &loaded.state;
-        let compensations =
-            state.attempts.iter().filter_map(|attempt| attempt.compensation.as_ref()?.open_op.as_ref());
+        let compensations = state
+            .attempts
+            .iter()
+            .filter_map(|attempt| attempt.compensation.as_ref()?.open_op.as_ref());
         if let Some(open) = state.open_op.iter().chain(compensations).next() {
             return self.describe(SubjectId::Payment(state.id), loaded.version, open, state);
         }
-        let abandoned = state.operations.iter().find(|operation| operation.status == OperationStatus::Abandoned);
+        let abandoned = state
+            .operations
+            .iter()
+            .find(|operation| operation.status == OperationStatus::Abandoned);
         let since = state.review.as_ref().map(|review| review.since);
-        let since = since.or(abandoned.map(|operation| operation.opened_at)).unwrap_or(state.updated_at);
-        let current = abandoned.and_then(|operation| state.attempt(operation.attempt)).or(state.current());
+        let since = since
+            .or(abandoned.map(|operation| operation.opened_at))
+            .unwrap_or(state.updated_at);
+        let current = abandoned
+            .and_then(|operation| state.attempt(operation.attempt))
+            .or(state.current());
         UnknownOutcome {
             subject: SubjectId::Payment(state.id),
             version: loaded.version,
@@ -269,8 +344,14 @@ impl Inner {
     pub(crate) fn refund_attention(&self, loaded: &Loaded<RefundState>) -> UnknownOutcome {
         self.unknown_refund(loaded).unwrap_or_else(|| {
             let state = &loaded.state;
-            let since = state.review.as_ref().map_or(state.updated_at, |review| review.since);
-            let waiting = state.allocations.iter().find(|part| part.status == AllocationStatus::Pending);
+            let since = state
+                .review
+                .as_ref()
+                .map_or(state.updated_at, |review| review.since);
+            let waiting = state
+                .allocations
+                .iter()
+                .find(|part| part.status == AllocationStatus::Pending);
             UnknownOutcome {
                 subject: SubjectId::Refund(state.id),
                 version: loaded.version,
@@ -293,26 +374,13 @@ fn status_of(state: &Intent, operation: OperationId) -> Option<OperationStatus> 
 }
 
 pub(crate) fn not_executed() -> Error {
-    Error::new(ErrorKind::NotExecuted, "the processor executed nothing, and proved it")
+    Error::new(
+        ErrorKind::NotExecuted,
+        "the processor executed nothing, and proved it",
+    )
 }
 
 /// Why a payment that was authorized and given back is no payment.
 fn given_back() -> Decline {
     Decline::new(DeclineCode::PayerCancelled, DeclineKind::Hard, None)
-}
-
-/// Whether an attempt may still change by itself.
-pub(crate) fn is_waiting(status: AttemptStatus) -> bool {
-    match status {
-        AttemptStatus::Pending | AttemptStatus::RequiresAction => true,
-        AttemptStatus::Opened
-        | AttemptStatus::NotExecuted
-        | AttemptStatus::Declined
-        | AttemptStatus::Cancelled
-        | AttemptStatus::Authorized
-        | AttemptStatus::Captured
-        | AttemptStatus::Settled
-        | AttemptStatus::Voided
-        | AttemptStatus::Failed => false,
-    }
 }

@@ -9,8 +9,8 @@ use super::idempotency::{Conclusion, conclude};
 use crate::error::{Error, Result};
 use crate::id::{AccountRef, ProviderKind, ProviderRef, SessionId};
 use crate::intent::{
-    AttemptStatus, CaptureStatus, Closure, CompensationStatus, Intent, IntentEvent, IntentStatus, News, OpStage,
-    OpenOp, OperationKind, OperationStatus,
+    AttemptStatus, CaptureStatus, Closure, CompensationStatus, Intent, IntentEvent, IntentStatus, News,
+    OpStage, OpenOp, OperationKind, OperationStatus,
 };
 use crate::session::{self, Session};
 use crate::store::{Due, JobKey, JobWrite, Queue, Row, RowKey, Unique, UniqueKey, UniqueWrite};
@@ -48,11 +48,16 @@ impl Inner {
     ) -> Result<Loaded<Intent>> {
         let after = match (events.is_empty(), before) {
             (true, Some(before)) => before.clone(),
-            (_, before) => {
-                work.change(before, events, self)?.ok_or_else(|| Error::not_found("id", "payment"))?
-            }
+            (_, before) => work
+                .change(before, events, self)?
+                .ok_or_else(|| Error::not_found("id", "payment"))?,
         };
-        let empty = Intent { attempts: Vec::new(), open_op: None, captures: Vec::new(), ..after.state.clone() };
+        let empty = Intent {
+            attempts: Vec::new(),
+            open_op: None,
+            captures: Vec::new(),
+            ..after.state.clone()
+        };
         let old = before.map_or(&empty, |before| &before.state);
         self.operations(work, old, &after)?;
         references(work, old, &after.state);
@@ -68,14 +73,22 @@ impl Inner {
         let new = &after.state;
         let target = new.key();
         for open in locks(new).filter(|open| old.lock(open.id).is_none()) {
-            work.put_job(job_key(new, open.id), Due::After(self.policy.call_timeout + self.policy.grace));
+            work.put_job(
+                job_key(new, open.id),
+                Due::After(self.policy.call_timeout + self.policy.grace),
+            );
             let key = UniqueKey::reference(&open.account, &open.id.reference());
             work.unique(UniqueWrite::Replace(pointer(key, target)));
         }
         for open in locks(new) {
-            let was_unknown = old.lock(open.id).is_some_and(|before| before.stage != OpStage::Prepared);
+            let was_unknown = old
+                .lock(open.id)
+                .is_some_and(|before| before.stage != OpStage::Prepared);
             if open.stage != OpStage::Prepared && !was_unknown {
-                work.job(JobWrite::Reschedule { key: job_key(new, open.id), due: Due::After(self.policy.first_recheck()) });
+                work.job(JobWrite::Reschedule {
+                    key: job_key(new, open.id),
+                    due: Due::After(self.policy.first_recheck()),
+                });
                 if let Some(used) = &open.idempotency {
                     work.unique(conclude(used, Conclusion::Open(target))?);
                 }
@@ -102,7 +115,11 @@ impl Inner {
     /// The jobs that watch an intent: what is pending is asked about, what is due is done, what expires is ended.
     fn watch(&self, work: &mut Work, old: Option<&Intent>, new: &Intent) {
         let row = new.key();
-        let key = |queue| JobKey { queue, row, child: uuid::Uuid::nil() };
+        let key = |queue| JobKey {
+            queue,
+            row,
+            child: uuid::Uuid::nil(),
+        };
         let (watched, watches) = (old.is_some_and(to_sync), to_sync(new));
         match (watched, watches) {
             (false, true) => work.put_job(key(Queue::Sync), Due::After(self.policy.sync_every)),
@@ -130,7 +147,9 @@ impl Inner {
         id: SessionId,
         intent: &Intent,
     ) -> Result<()> {
-        let Some(session) = self.load::<Session>(tenant, id.uuid()).await? else { return Ok(()) };
+        let Some(session) = self.load::<Session>(tenant, id.uuid()).await? else {
+            return Ok(());
+        };
         // A commit that submits the session has changed it already: its own events come first.
         if work.batch.puts.iter().any(|row| row.key == session.state.key()) {
             return Ok(());
@@ -148,8 +167,14 @@ impl Inner {
         before: Option<&Loaded<Session>>,
         events: &[session::SessionEvent],
     ) -> Result<Loaded<Session>> {
-        let after = work.change(before, events, self)?.ok_or_else(|| Error::not_found("id", "session"))?;
-        let key = JobKey { queue: Queue::Expiry, row: after.state.key(), child: uuid::Uuid::nil() };
+        let after = work
+            .change(before, events, self)?
+            .ok_or_else(|| Error::not_found("id", "session"))?;
+        let key = JobKey {
+            queue: Queue::Expiry,
+            row: after.state.key(),
+            child: uuid::Uuid::nil(),
+        };
         let open = |session: &Session| match session.status {
             session::SessionStatus::Pending
             | session::SessionStatus::Processing
@@ -158,7 +183,10 @@ impl Inner {
             | session::SessionStatus::Expired
             | session::SessionStatus::Cancelled => false,
         };
-        match (before.is_some_and(|before| open(&before.state)), open(&after.state)) {
+        match (
+            before.is_some_and(|before| open(&before.state)),
+            open(&after.state),
+        ) {
             (false, true) => work.put_job(key, Due::At(after.state.expires_at)),
             (true, false) => work.job(JobWrite::Done(key)),
             (true, true) | (false, false) => {}
@@ -170,13 +198,23 @@ impl Inner {
     pub(crate) fn keep_evidence(&self, work: &mut Work, state: &Intent, news: &News) -> Result<()> {
         let (operation, kind, what) = match news {
             News::Doubt { .. } => return Ok(()),
-            News::Payment { attempt, standing, reading } => {
+            News::Payment {
+                attempt,
+                standing,
+                reading,
+            } => {
                 let operation = state.attempt(*attempt).map(|attempt| attempt.operation);
-                (operation, "payment", format!("{reading:?}: {}", word_of(&standing.report)))
+                (
+                    operation,
+                    "payment",
+                    format!("{reading:?}: {}", word_of(&standing.report)),
+                )
             }
             News::Capture { operation, report } => (Some(*operation), "capture", variant(report)),
             News::Close { operation, report } => (Some(*operation), "close", variant(report)),
-            News::Increment { operation, report } => (Some(*operation), "increment", word_of(report).to_owned()),
+            News::Increment { operation, report } => {
+                (Some(*operation), "increment", word_of(report).to_owned())
+            }
             News::CompensationRefund { operation, report } => (Some(*operation), "refund", variant(report)),
             News::NotExecuted { operation, proof } => (Some(*operation), "not_executed", proof.to_string()),
         };
@@ -197,7 +235,10 @@ fn freed(new: &Intent, closed: &OpenOp) -> bool {
 
 /// Every lock of an intent.
 fn locks(intent: &Intent) -> impl Iterator<Item = &OpenOp> {
-    let compensations = intent.attempts.iter().filter_map(|attempt| attempt.compensation.as_ref()?.open_op.as_ref());
+    let compensations = intent
+        .attempts
+        .iter()
+        .filter_map(|attempt| attempt.compensation.as_ref()?.open_op.as_ref());
     intent.open_op.iter().chain(compensations)
 }
 
@@ -205,17 +246,30 @@ fn locks(intent: &Intent) -> impl Iterator<Item = &OpenOp> {
 fn references(work: &mut Work, old: &Intent, new: &Intent) {
     let target = new.key();
     let mut point = |account: &AccountRef, kind: ProviderKind, id: &str| {
-        let reference = ProviderRef { account: account.clone(), kind, id: id.to_owned() };
-        work.unique(UniqueWrite::Replace(pointer(UniqueKey::provider(&reference), target)));
+        let reference = ProviderRef {
+            account: account.clone(),
+            kind,
+            id: id.to_owned(),
+        };
+        work.unique(UniqueWrite::Replace(pointer(
+            UniqueKey::provider(&reference),
+            target,
+        )));
     };
     for attempt in &new.attempts {
-        let known = old.attempt(attempt.id).and_then(|before| before.known.handle.as_ref());
+        let known = old
+            .attempt(attempt.id)
+            .and_then(|before| before.known.handle.as_ref());
         if let (Some(handle), None) = (&attempt.known.handle, known) {
             point(&attempt.account, ProviderKind::Payment, handle.as_str());
         }
     }
     for capture in &new.captures {
-        let known = old.captures.iter().find(|before| before.id == capture.id).and_then(|c| c.handle.as_ref());
+        let known = old
+            .captures
+            .iter()
+            .find(|before| before.id == capture.id)
+            .and_then(|c| c.handle.as_ref());
         let account = new.attempt(capture.attempt).map(|attempt| &attempt.account);
         if let (Some(handle), None, Some(account)) = (&capture.handle, known, account) {
             point(account, ProviderKind::Capture, handle.as_str());
@@ -224,7 +278,12 @@ fn references(work: &mut Work, old: &Intent, new: &Intent) {
 }
 
 pub(crate) fn pointer(key: UniqueKey, target: RowKey) -> Unique {
-    Unique { key, target: Some(target), bytes: bytes::Bytes::new(), expires_at: None }
+    Unique {
+        key,
+        target: Some(target),
+        bytes: bytes::Bytes::new(),
+        expires_at: None,
+    }
 }
 
 /// Whether the processor still has something to say that it may not say by itself.
@@ -241,8 +300,14 @@ fn to_sync(intent: &Intent) -> bool {
         | AttemptStatus::Voided
         | AttemptStatus::Failed => false,
     });
-    let pending = intent.operations.iter().any(|operation| operation.status == OperationStatus::Pending);
-    let captures = intent.captures.iter().any(|capture| capture.status == CaptureStatus::Pending);
+    let pending = intent
+        .operations
+        .iter()
+        .any(|operation| operation.status == OperationStatus::Pending);
+    let captures = intent
+        .captures
+        .iter()
+        .any(|capture| capture.status == CaptureStatus::Pending);
     waiting || pending || (captures && intent.open_op.is_none())
 }
 
@@ -263,9 +328,13 @@ fn may_expire(status: IntentStatus) -> bool {
 
 /// Work that an intent has waiting: a scheduled confirmation, a compensation, a check after authorization.
 fn due_work(intent: &Intent) -> Option<Due> {
-    let wanted = intent.attempts.iter().filter_map(|attempt| attempt.compensation.as_ref()).any(|compensation| {
-        compensation.status == CompensationStatus::Wanted && compensation.open_op.is_none()
-    });
+    let wanted = intent
+        .attempts
+        .iter()
+        .filter_map(|attempt| attempt.compensation.as_ref())
+        .any(|compensation| {
+            compensation.status == CompensationStatus::Wanted && compensation.open_op.is_none()
+        });
     if wanted || !intent.risk_after.is_settled() {
         return Some(Due::After(std::time::Duration::ZERO));
     }

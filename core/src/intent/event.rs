@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::details::{CaptureMethod, IntentDetails, IntentMode, Rest};
 use super::state::{
-    Attempt, CaptureRecord, Closure, Compensation, CompensationReason, CompensationStatus, Ended, Intent, Known, OpStage,
-    OpenOp, OperationRecord, PlanRecord, RefundShare, Review, ReviewReason, RiskAfter, StepRecord, Totals,
+    Attempt, CaptureRecord, Closure, Compensation, CompensationReason, CompensationStatus, Ended, Intent,
+    Known, OpStage, OpenOp, OperationRecord, PlanRecord, RefundShare, Review, ReviewReason, RiskAfter,
+    StepRecord, Totals,
 };
 use super::status::{AttemptStatus, CaptureStatus, IntentStatus, OperationStatus};
 use crate::connector::{Doubt, Handle, NotExecuted, SuccessOn};
@@ -17,7 +18,7 @@ use crate::time::Timestamp;
 /// An event of an intent, and when it happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct IntentEvent {
+pub(crate) struct IntentEvent {
     pub(crate) at: Timestamp,
     pub(crate) what: Happened,
 }
@@ -32,26 +33,74 @@ pub(crate) enum Happened {
     AttemptOpened(Box<Attempt>),
     OperationOpened(Box<OpenOp>),
     CaptureReserved(CaptureRecord),
-    StepRecorded { operation: OperationId, step: StepRecord, handle: Option<Handle> },
-    OperationUnknown { operation: OperationId, since: Timestamp, doubt: Doubt },
-    OperationClosed { operation: OperationId, status: OperationStatus },
-    AttemptLearnt { attempt: AttemptId, known: Box<Known> },
-    CaptureLearnt { capture: CaptureId, status: CaptureStatus, handle: Option<Handle> },
+    StepRecorded {
+        operation: OperationId,
+        step: StepRecord,
+        handle: Option<Handle>,
+    },
+    OperationUnknown {
+        operation: OperationId,
+        since: Timestamp,
+        doubt: Doubt,
+    },
+    OperationClosed {
+        operation: OperationId,
+        status: OperationStatus,
+    },
+    AttemptLearnt {
+        attempt: AttemptId,
+        known: Box<Known>,
+    },
+    CaptureLearnt {
+        capture: CaptureId,
+        status: CaptureStatus,
+        handle: Option<Handle>,
+    },
     CaptureAdded(CaptureRecord),
-    Won { attempt: AttemptId },
-    Ended { how: Ended, decline: Option<Decline> },
+    Won {
+        attempt: AttemptId,
+    },
+    Ended {
+        how: Ended,
+        decline: Option<Decline>,
+    },
     NotExecuted(NotExecuted),
-    Superseded { attempt: AttemptId, by: String },
-    Abandoned { operation: OperationId, by: String },
-    CompensationWanted { attempt: AttemptId, reason: CompensationReason },
-    CompensationOpened { attempt: AttemptId, operation: Box<OpenOp> },
-    CompensationClosed { attempt: AttemptId, status: CompensationStatus },
+    Superseded {
+        attempt: AttemptId,
+        by: String,
+    },
+    Abandoned {
+        operation: OperationId,
+        by: String,
+    },
+    CompensationWanted {
+        attempt: AttemptId,
+        reason: CompensationReason,
+    },
+    CompensationOpened {
+        attempt: AttemptId,
+        operation: Box<OpenOp>,
+    },
+    CompensationClosed {
+        attempt: AttemptId,
+        status: CompensationStatus,
+    },
     /// The host's risk check wants to look at the authorization, or has.
     RiskAfter(RiskAfter),
     ReviewRaised(ReviewReason),
-    ReviewCleared { by: String },
-    RefundReserved { refund: RefundId, amount: i64, captures: Vec<(CaptureId, i64)> },
-    RefundLearnt { refund: RefundId, share: RefundShare, given_back: Vec<(CaptureId, i64)> },
+    ReviewCleared {
+        by: String,
+    },
+    RefundReserved {
+        refund: RefundId,
+        amount: i64,
+        captures: Vec<(CaptureId, i64)>,
+    },
+    RefundLearnt {
+        refund: RefundId,
+        share: RefundShare,
+        given_back: Vec<(CaptureId, i64)>,
+    },
 }
 
 /// What an update changes of an intent that hasn't been confirmed.
@@ -127,17 +176,34 @@ impl Intent {
                 self.operations.push(record_of(open));
                 self.open_op = Some((**open).clone());
             }
-            Happened::CaptureReserved(capture) | Happened::CaptureAdded(capture) => self.captures.push(capture.clone()),
-            Happened::StepRecorded { operation, step, handle } => self.record_step(*operation, step, handle.as_ref()),
-            Happened::OperationUnknown { operation, since, doubt } => {
+            Happened::CaptureReserved(capture) | Happened::CaptureAdded(capture) => {
+                self.captures.push(capture.clone())
+            }
+            Happened::StepRecorded {
+                operation,
+                step,
+                handle,
+            } => self.record_step(*operation, step, handle.as_ref()),
+            Happened::OperationUnknown {
+                operation,
+                since,
+                doubt,
+            } => {
                 self.note_operation(*operation, OperationStatus::Unknown);
                 if let Some(open) = self.lock_mut(*operation) {
-                    open.stage = OpStage::Unknown { since: *since, doubt: doubt.clone() };
+                    open.stage = OpStage::Unknown {
+                        since: *since,
+                        doubt: doubt.clone(),
+                    };
                 }
             }
             Happened::OperationClosed { operation, status } => self.close_operation(*operation, *status),
             Happened::AttemptLearnt { attempt, known } => self.learn(*attempt, known),
-            Happened::CaptureLearnt { capture, status, handle } => {
+            Happened::CaptureLearnt {
+                capture,
+                status,
+                handle,
+            } => {
                 if let Some(record) = self.captures.iter_mut().find(|record| record.id == *capture) {
                     record.status = *status;
                     record.handle = handle.clone().or(record.handle.take());
@@ -158,7 +224,11 @@ impl Intent {
             Happened::Superseded { attempt, .. } => self.close_attempt(*attempt, Closure::Superseded),
             Happened::Abandoned { operation, .. } => self.abandon(*operation),
             Happened::CompensationWanted { attempt, reason } => {
-                let wanted = Compensation { reason: *reason, status: CompensationStatus::Wanted, open_op: None };
+                let wanted = Compensation {
+                    reason: *reason,
+                    status: CompensationStatus::Wanted,
+                    open_op: None,
+                };
                 self.with_attempt(*attempt, |attempt| attempt.compensation = Some(wanted));
             }
             Happened::CompensationOpened { attempt, operation } => {
@@ -176,15 +246,26 @@ impl Intent {
             }),
             Happened::ReviewRaised(reason) => {
                 let since = self.updated_at;
-                self.review.get_or_insert(Review { reason: *reason, since });
+                self.review.get_or_insert(Review {
+                    reason: *reason,
+                    since,
+                });
             }
             Happened::ReviewCleared { .. } => self.review = None,
             Happened::RiskAfter(wanted) => self.risk_after = *wanted,
-            Happened::RefundReserved { refund, amount, captures } => {
+            Happened::RefundReserved {
+                refund,
+                amount,
+                captures,
+            } => {
                 self.refunds.entry(*refund).or_default().pending += amount;
                 self.take_of_captures(captures, 1);
             }
-            Happened::RefundLearnt { refund, share, given_back } => {
+            Happened::RefundLearnt {
+                refund,
+                share,
+                given_back,
+            } => {
                 self.refunds.insert(*refund, *share);
                 self.take_of_captures(given_back, -1);
             }
@@ -214,8 +295,14 @@ impl Intent {
     }
 
     fn lock_mut(&mut self, id: OperationId) -> Option<&mut OpenOp> {
-        let compensations = self.attempts.iter_mut().filter_map(|attempt| attempt.compensation.as_mut()?.open_op.as_mut());
-        self.open_op.iter_mut().chain(compensations).find(|open| open.id == id)
+        let compensations = self
+            .attempts
+            .iter_mut()
+            .filter_map(|attempt| attempt.compensation.as_mut()?.open_op.as_mut());
+        self.open_op
+            .iter_mut()
+            .chain(compensations)
+            .find(|open| open.id == id)
     }
 
     fn note_operation(&mut self, id: OperationId, status: OperationStatus) {
@@ -225,7 +312,9 @@ impl Intent {
     }
 
     fn record_step(&mut self, operation: OperationId, step: &StepRecord, handle: Option<&Handle>) {
-        let Some(open) = self.lock_mut(operation) else { return };
+        let Some(open) = self.lock_mut(operation) else {
+            return;
+        };
         let attempt = open.attempt;
         match open.steps.iter_mut().find(|known| known.step == step.step) {
             Some(known) => *known = step.clone(),
@@ -253,17 +342,21 @@ impl Intent {
     }
 
     fn abandon(&mut self, id: OperationId) {
-        let authorizing = self.open_op.as_ref().filter(|open| open.id == id).and_then(|open| match open.kind {
-            super::OperationKind::Authorize | super::OperationKind::Complete => Some(open.attempt),
-            super::OperationKind::Capture
-            | super::OperationKind::Increment
-            | super::OperationKind::Void
-            | super::OperationKind::Release
-            | super::OperationKind::Cancel
-            | super::OperationKind::CompensateVoid
-            | super::OperationKind::CompensateRefund
-            | super::OperationKind::Refund => None,
-        });
+        let authorizing = self
+            .open_op
+            .as_ref()
+            .filter(|open| open.id == id)
+            .and_then(|open| match open.kind {
+                super::OperationKind::Authorize | super::OperationKind::Complete => Some(open.attempt),
+                super::OperationKind::Capture
+                | super::OperationKind::Increment
+                | super::OperationKind::Void
+                | super::OperationKind::Release
+                | super::OperationKind::Cancel
+                | super::OperationKind::CompensateVoid
+                | super::OperationKind::CompensateRefund
+                | super::OperationKind::Refund => None,
+            });
         self.close_operation(id, OperationStatus::Abandoned);
         if let Some(attempt) = authorizing {
             self.close_attempt(attempt, Closure::Abandoned);
@@ -271,7 +364,9 @@ impl Intent {
     }
 
     fn learn(&mut self, id: AttemptId, known: &Known) {
-        let Some(attempt) = self.attempt_mut(id) else { return };
+        let Some(attempt) = self.attempt_mut(id) else {
+            return;
+        };
         attempt.known = known.clone();
         attempt.status = known.status();
         let news = match attempt.status {
@@ -302,25 +397,45 @@ impl Intent {
 
     /// Counts the winner's money anew: a counter is never added to.
     fn recount(&mut self) {
-        let Some(winner) = self.winner.and_then(|winner| self.attempt(winner)) else { return };
+        let Some(winner) = self.winner.and_then(|winner| self.attempt(winner)) else {
+            return;
+        };
         let known = &winner.known;
         let sum = |wanted: &[CaptureStatus]| -> i64 {
-            let of_winner = self.captures.iter().filter(|capture| capture.attempt == winner.id);
-            of_winner.filter(|capture| wanted.contains(&capture.status)).map(|capture| capture.amount.minor()).sum()
+            let of_winner = self
+                .captures
+                .iter()
+                .filter(|capture| capture.attempt == winner.id);
+            of_winner
+                .filter(|capture| wanted.contains(&capture.status))
+                .map(|capture| capture.amount.minor())
+                .sum()
         };
         let captured = sum(&[CaptureStatus::Captured, CaptureStatus::Settled]);
         let released = self.is_released(winner);
         let shares = self.refunds.values();
         self.totals = Totals {
-            authorized: if released { captured } else { known.authorized_minor.max(captured) },
+            authorized: if released {
+                captured
+            } else {
+                known.authorized_minor.max(captured)
+            },
             capturable_max: if released {
                 captured
             } else {
-                known.granted.capturable_max.unwrap_or(known.authorized_minor).max(captured)
+                known
+                    .granted
+                    .capturable_max
+                    .unwrap_or(known.authorized_minor)
+                    .max(captured)
             },
             captured,
             capture_pending: sum(&[CaptureStatus::Pending]),
-            refunded: shares.clone().map(|share| share.refunded).sum::<i64>().max(known.refunded_minor),
+            refunded: shares
+                .clone()
+                .map(|share| share.refunded)
+                .sum::<i64>()
+                .max(known.refunded_minor),
             refund_pending: shares.map(|share| share.pending).sum(),
             returned: known.returned_minor,
             disputed: self.totals.disputed,
@@ -333,7 +448,11 @@ impl Intent {
             CaptureStatus::Captured | CaptureStatus::Settled => true,
             CaptureStatus::Pending | CaptureStatus::Declined | CaptureStatus::Failed => false,
         };
-        let mut final_captures = self.captures.iter().filter(|capture| capture.attempt == winner.id).filter(done);
+        let mut final_captures = self
+            .captures
+            .iter()
+            .filter(|capture| capture.attempt == winner.id)
+            .filter(done);
         winner.known.released.is_set()
             || winner.known.closed.is_set()
             || winner.known.voided.is_set()
@@ -366,7 +485,12 @@ impl Intent {
             IntentMode::Setup | IntentMode::Verify => return IntentStatus::Succeeded,
             IntentMode::Payment => {}
         }
-        let Totals { captured, capturable_max, returned, .. } = self.totals;
+        let Totals {
+            captured,
+            capturable_max,
+            returned,
+            ..
+        } = self.totals;
         if captured == 0 || captured < capturable_max {
             return IntentStatus::Authorized;
         }
@@ -374,7 +498,10 @@ impl Intent {
             CaptureStatus::Captured | CaptureStatus::Pending => true,
             CaptureStatus::Settled | CaptureStatus::Declined | CaptureStatus::Failed => false,
         };
-        let unsettled = self.captures.iter().any(|capture| capture.attempt == winner.id && open(capture));
+        let unsettled = self
+            .captures
+            .iter()
+            .any(|capture| capture.attempt == winner.id && open(capture));
         match winner.success_on {
             SuccessOn::Accepted => IntentStatus::Succeeded,
             SuccessOn::Settled if !unsettled => IntentStatus::Succeeded,
@@ -387,7 +514,11 @@ impl Intent {
         if let Some(how) = self.ended {
             return how.status();
         }
-        match (self.live_attempt().map(|attempt| attempt.status), &self.open_op, self.scheduled_for) {
+        match (
+            self.live_attempt().map(|attempt| attempt.status),
+            &self.open_op,
+            self.scheduled_for,
+        ) {
             (_, Some(_), _) => IntentStatus::Processing,
             (Some(AttemptStatus::RequiresAction), None, _) => IntentStatus::RequiresAction,
             (Some(_), None, _) => IntentStatus::Processing,

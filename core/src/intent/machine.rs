@@ -5,8 +5,8 @@
 use super::details::{Grant, Rest};
 use super::event::{Happened, IntentChange, IntentEvent};
 use super::state::{
-    Attempt, CaptureRecord, CompensationReason, CompensationStatus, Ended, Intent, OpStage, OpenOp, OperationKind,
-    PlanRecord, ReviewReason,
+    Attempt, CaptureRecord, CompensationReason, CompensationStatus, Ended, Intent, OpStage, OpenOp,
+    OperationKind, PlanRecord, ReviewReason,
 };
 use super::status::{AttemptStatus, CaptureStatus, IntentStatus};
 use crate::connector::VoidAfterCapture;
@@ -21,29 +21,64 @@ pub(crate) enum Command {
     Create(Box<Intent>),
     Update(Box<IntentChange>),
     /// The first attempt of a confirmation.
-    Confirm { plan: PlanRecord, attempt: Box<Attempt>, operation: Box<OpenOp> },
+    Confirm {
+        plan: PlanRecord,
+        attempt: Box<Attempt>,
+        operation: Box<OpenOp>,
+    },
     /// The first attempt of a scheduled payment, now that it is due.
-    Due { plan: PlanRecord, attempt: Box<Attempt>, operation: Box<OpenOp> },
+    Due {
+        plan: PlanRecord,
+        attempt: Box<Attempt>,
+        operation: Box<OpenOp>,
+    },
     /// A further attempt of the same confirmation, after a decline or a proof that nothing was executed.
-    Cascade { plan: Option<PlanRecord>, attempt: Box<Attempt>, operation: Box<OpenOp> },
+    Cascade {
+        plan: Option<PlanRecord>,
+        attempt: Box<Attempt>,
+        operation: Box<OpenOp>,
+    },
     /// The host's risk check refuses.
     Refuse,
     /// The host's risk check holds.
     Hold,
     Complete(Box<OpenOp>),
-    Capture { capture: CaptureRecord, operation: Box<OpenOp> },
+    Capture {
+        capture: CaptureRecord,
+        operation: Box<OpenOp>,
+    },
     Increment(Box<OpenOp>),
-    Void { operation: Box<OpenOp>, after_capture: VoidAfterCapture },
+    Void {
+        operation: Box<OpenOp>,
+        after_capture: VoidAfterCapture,
+    },
     Release(Box<OpenOp>),
     /// Before anything was asked of a processor.
     Cancel(Ended),
     /// Stops the live attempt at its processor.
     CloseLive(Box<OpenOp>),
-    ReserveRefund { refund: RefundId, amount: i64, captures: Vec<(CaptureId, i64)> },
-    Supersede { attempt: AttemptId, by: String },
-    Abandon { operation: OperationId, by: String, not_before: Timestamp, expired: Option<Ended> },
-    ClearReview { by: String },
-    Compensate { attempt: AttemptId, operation: Box<OpenOp> },
+    ReserveRefund {
+        refund: RefundId,
+        amount: i64,
+        captures: Vec<(CaptureId, i64)>,
+    },
+    Supersede {
+        attempt: AttemptId,
+        by: String,
+    },
+    Abandon {
+        operation: OperationId,
+        by: String,
+        not_before: Timestamp,
+        expired: Option<Ended>,
+    },
+    ClearReview {
+        by: String,
+    },
+    Compensate {
+        attempt: AttemptId,
+        operation: Box<OpenOp>,
+    },
     NoteReview(ReviewReason),
 }
 
@@ -136,41 +171,48 @@ pub(crate) const fn cell(status: IntentStatus, command: CommandKind) -> Cell {
     match command {
         CommandKind::Update | CommandKind::Refuse | CommandKind::Hold => match status {
             Created | Scheduled => Listed,
-            RequiresAction | Processing | Authorized | Captured | Succeeded | Voided | Cancelled | Failed => Refused,
+            RequiresAction | Processing | Authorized | Captured | Succeeded | Voided | Cancelled | Failed => {
+                Refused
+            }
         },
         CommandKind::Confirm => match status {
             Created | RequiresAction => Listed,
-            Scheduled | Processing | Authorized | Captured | Succeeded | Voided | Cancelled | Failed => Refused,
+            Scheduled | Processing | Authorized | Captured | Succeeded | Voided | Cancelled | Failed => {
+                Refused
+            }
         },
         CommandKind::Due => match status {
             Scheduled => Listed,
-            Created | RequiresAction | Processing | Authorized | Captured | Succeeded | Voided | Cancelled | Failed => {
-                Refused
-            }
+            Created | RequiresAction | Processing | Authorized | Captured | Succeeded | Voided
+            | Cancelled | Failed => Refused,
         },
         CommandKind::Cascade => match status {
             Created | Processing => Listed,
-            Scheduled | RequiresAction | Authorized | Captured | Succeeded | Voided | Cancelled | Failed => Refused,
+            Scheduled | RequiresAction | Authorized | Captured | Succeeded | Voided | Cancelled | Failed => {
+                Refused
+            }
         },
         CommandKind::Complete => match status {
             RequiresAction => Listed,
-            Created | Scheduled | Processing | Authorized | Captured | Succeeded | Voided | Cancelled | Failed => {
-                Refused
-            }
+            Created | Scheduled | Processing | Authorized | Captured | Succeeded | Voided | Cancelled
+            | Failed => Refused,
         },
         CommandKind::Capture | CommandKind::Increment | CommandKind::Release => match status {
             Authorized => Listed,
-            Created | Scheduled | RequiresAction | Processing | Captured | Succeeded | Voided | Cancelled | Failed => {
-                Refused
-            }
+            Created | Scheduled | RequiresAction | Processing | Captured | Succeeded | Voided | Cancelled
+            | Failed => Refused,
         },
         CommandKind::Void => match status {
             Authorized | Captured => Listed,
-            Created | Scheduled | RequiresAction | Processing | Succeeded | Voided | Cancelled | Failed => Refused,
+            Created | Scheduled | RequiresAction | Processing | Succeeded | Voided | Cancelled | Failed => {
+                Refused
+            }
         },
         CommandKind::Cancel => match status {
             Created | Scheduled => Listed,
-            RequiresAction | Processing | Authorized | Captured | Succeeded | Voided | Cancelled | Failed => Refused,
+            RequiresAction | Processing | Authorized | Captured | Succeeded | Voided | Cancelled | Failed => {
+                Refused
+            }
         },
         CommandKind::CloseLive | CommandKind::Supersede => match status {
             RequiresAction | Processing => Listed,
@@ -180,12 +222,13 @@ pub(crate) const fn cell(status: IntentStatus, command: CommandKind) -> Cell {
             Authorized | Captured | Succeeded => Listed,
             Created | Scheduled | RequiresAction | Processing | Voided | Cancelled | Failed => Refused,
         },
-        CommandKind::Abandon | CommandKind::ClearReview | CommandKind::Compensate | CommandKind::NoteReview => {
-            match status {
-                Created | Scheduled | RequiresAction | Processing | Authorized | Captured | Succeeded | Voided
-                | Cancelled | Failed => Listed,
-            }
-        }
+        CommandKind::Abandon
+        | CommandKind::ClearReview
+        | CommandKind::Compensate
+        | CommandKind::NoteReview => match status {
+            Created | Scheduled | RequiresAction | Processing | Authorized | Captured | Succeeded
+            | Voided | Cancelled | Failed => Listed,
+        },
     }
 }
 
@@ -194,11 +237,20 @@ pub(crate) const fn cell(status: IntentStatus, command: CommandKind) -> Cell {
 pub(crate) enum Illegal {
     NotCreated,
     Exists,
-    Transition { current: IntentStatus, command: CommandKind },
+    Transition {
+        current: IntentStatus,
+        command: CommandKind,
+    },
     InProgress(OperationId),
-    Outstanding { safe_after: Option<Timestamp> },
+    Outstanding {
+        safe_after: Option<Timestamp>,
+    },
     TooEarly(Timestamp),
-    Fault { field: &'static str, problem: &'static str, remedy: &'static str },
+    Fault {
+        field: &'static str,
+        problem: &'static str,
+        remedy: &'static str,
+    },
 }
 
 impl From<Illegal> for Error {
@@ -212,23 +264,35 @@ impl From<Illegal> for Error {
                 ErrorKind::PayerActionOutstanding { safe_after },
                 "the payer may still complete an earlier action, and it can't be called back",
             ),
-            Illegal::TooEarly(after) => {
-                Self::new(ErrorKind::TooEarly { after }, "the processor may still answer: wait until then")
-            }
-            Illegal::Fault { field, problem, remedy } => Self::invalid(Fault::new(field, problem, remedy)),
+            Illegal::TooEarly(after) => Self::new(
+                ErrorKind::TooEarly { after },
+                "the processor may still answer: wait until then",
+            ),
+            Illegal::Fault {
+                field,
+                problem,
+                remedy,
+            } => Self::invalid(Fault::new(field, problem, remedy)),
         }
     }
 }
 
 /// Decides on a command: the events that it causes, or why it can't be done.
-pub(crate) fn decide(state: Option<&Intent>, command: &Command, at: Timestamp) -> Result<Vec<IntentEvent>, Illegal> {
+pub(crate) fn decide(
+    state: Option<&Intent>,
+    command: &Command,
+    at: Timestamp,
+) -> Result<Vec<IntentEvent>, Illegal> {
     let happened = match (state, command) {
         (None, Command::Create(intent)) => vec![Happened::Created(intent.clone())],
         (Some(_), Command::Create(_)) => return Err(Illegal::Exists),
         (None, _) => return Err(Illegal::NotCreated),
         (Some(state), command) => state.decide(command, at)?,
     };
-    Ok(happened.into_iter().map(|what| IntentEvent { at, what }).collect())
+    Ok(happened
+        .into_iter()
+        .map(|what| IntentEvent { at, what })
+        .collect())
 }
 
 impl Intent {
@@ -239,16 +303,28 @@ impl Intent {
                 self.listed(CommandKind::Update)?;
                 Ok(vec![Happened::Updated(change.clone())])
             }
-            Command::Confirm { plan, attempt, operation } => {
+            Command::Confirm {
+                plan,
+                attempt,
+                operation,
+            } => {
                 self.free(CommandKind::Confirm)?;
                 self.no_live_attempt()?;
                 Ok(opening(Some(plan), attempt, operation))
             }
-            Command::Due { plan, attempt, operation } => {
+            Command::Due {
+                plan,
+                attempt,
+                operation,
+            } => {
                 self.free(CommandKind::Due)?;
                 Ok(opening(Some(plan), attempt, operation))
             }
-            Command::Cascade { plan, attempt, operation } => {
+            Command::Cascade {
+                plan,
+                attempt,
+                operation,
+            } => {
                 self.free(CommandKind::Cascade)?;
                 self.no_live_attempt()?;
                 Ok(opening(plan.as_ref(), attempt, operation))
@@ -256,7 +332,10 @@ impl Intent {
             Command::Refuse => {
                 self.listed(CommandKind::Refuse)?;
                 let decline = Decline::new(DeclineCode::RiskRefused, DeclineKind::Hard, None);
-                Ok(vec![Happened::Ended { how: Ended::Forbidden, decline: Some(decline) }])
+                Ok(vec![Happened::Ended {
+                    how: Ended::Forbidden,
+                    decline: Some(decline),
+                }])
             }
             Command::Hold => {
                 self.listed(CommandKind::Hold)?;
@@ -268,14 +347,20 @@ impl Intent {
             }
             Command::Capture { capture, operation } => {
                 self.may_capture(capture)?;
-                Ok(vec![Happened::CaptureReserved(capture.clone()), Happened::OperationOpened(operation.clone())])
+                Ok(vec![
+                    Happened::CaptureReserved(capture.clone()),
+                    Happened::OperationOpened(operation.clone()),
+                ])
             }
             Command::Increment(operation) => {
                 self.settled_lock(CommandKind::Increment)?;
                 self.may_increment()?;
                 Ok(vec![Happened::OperationOpened(operation.clone())])
             }
-            Command::Void { operation, after_capture } => {
+            Command::Void {
+                operation,
+                after_capture,
+            } => {
                 self.settled_lock(CommandKind::Void)?;
                 self.may_void(*after_capture)?;
                 Ok(vec![Happened::OperationOpened(operation.clone())])
@@ -287,18 +372,28 @@ impl Intent {
             }
             Command::Cancel(how) => {
                 self.free(CommandKind::Cancel)?;
-                Ok(vec![Happened::Ended { how: *how, decline: None }])
+                Ok(vec![Happened::Ended {
+                    how: *how,
+                    decline: None,
+                }])
             }
             Command::CloseLive(operation) => {
                 self.free(CommandKind::CloseLive)?;
                 self.no_pending(&[OperationKind::Cancel])?;
                 Ok(vec![Happened::OperationOpened(operation.clone())])
             }
-            Command::ReserveRefund { refund, amount, captures } => self.reserve_refund(*refund, *amount, captures),
+            Command::ReserveRefund {
+                refund,
+                amount,
+                captures,
+            } => self.reserve_refund(*refund, *amount, captures),
             Command::Supersede { attempt, by } => self.supersede(*attempt, by),
-            Command::Abandon { operation, by, not_before, expired } => {
-                self.abandon_operation(*operation, by, *not_before, *expired, at)
-            }
+            Command::Abandon {
+                operation,
+                by,
+                not_before,
+                expired,
+            } => self.abandon_operation(*operation, by, *not_before, *expired, at),
             Command::ClearReview { by } => {
                 self.listed(CommandKind::ClearReview)?;
                 Ok(vec![Happened::ReviewCleared { by: by.clone() }])
@@ -314,7 +409,10 @@ impl Intent {
     fn listed(&self, command: CommandKind) -> Result<(), Illegal> {
         match cell(self.status, command) {
             Cell::Listed => Ok(()),
-            Cell::Refused => Err(Illegal::Transition { current: self.status, command }),
+            Cell::Refused => Err(Illegal::Transition {
+                current: self.status,
+                command,
+            }),
         }
     }
 
@@ -348,8 +446,14 @@ impl Intent {
         match self.live_attempt() {
             None => Ok(()),
             Some(live) => {
-                let action = live.known.waiting.as_ref().and_then(|waiting| waiting.action.as_ref());
-                Err(Illegal::Outstanding { safe_after: action.and_then(|action| action.expires_at) })
+                let action = live
+                    .known
+                    .waiting
+                    .as_ref()
+                    .and_then(|waiting| waiting.action.as_ref());
+                Err(Illegal::Outstanding {
+                    safe_after: action.and_then(|action| action.expires_at),
+                })
             }
         }
     }
@@ -358,7 +462,11 @@ impl Intent {
         self.settled_lock(CommandKind::Capture)?;
         let asked = capture.amount.minor();
         if asked <= 0 {
-            return Err(fault("amount", "a capture is of at least 1 minor unit", "capture more than nothing"));
+            return Err(fault(
+                "amount",
+                "a capture is of at least 1 minor unit",
+                "capture more than nothing",
+            ));
         }
         if asked > self.totals.capturable() {
             return Err(fault(
@@ -368,7 +476,11 @@ impl Intent {
             ));
         }
         if self.has_final_capture() {
-            return Err(fault("amount", "a final capture is pending or done", "authorize a new payment for more"));
+            return Err(fault(
+                "amount",
+                "a final capture is pending or done",
+                "authorize a new payment for more",
+            ));
         }
         let multicapture = self.current().map(|attempt| attempt.known.granted.multicapture);
         match (capture.rest, multicapture) {
@@ -382,11 +494,18 @@ impl Intent {
     }
 
     fn has_final_capture(&self) -> bool {
-        self.captures.iter().any(|capture| match (capture.status, capture.rest) {
-            (CaptureStatus::Pending | CaptureStatus::Captured | CaptureStatus::Settled, Rest::Release) => true,
-            (CaptureStatus::Declined | CaptureStatus::Failed, _)
-            | (CaptureStatus::Pending | CaptureStatus::Captured | CaptureStatus::Settled, Rest::Keep) => false,
-        })
+        self.captures
+            .iter()
+            .any(|capture| match (capture.status, capture.rest) {
+                (
+                    CaptureStatus::Pending | CaptureStatus::Captured | CaptureStatus::Settled,
+                    Rest::Release,
+                ) => true,
+                (CaptureStatus::Declined | CaptureStatus::Failed, _)
+                | (CaptureStatus::Pending | CaptureStatus::Captured | CaptureStatus::Settled, Rest::Keep) => {
+                    false
+                }
+            })
     }
 
     fn may_increment(&self) -> Result<(), Illegal> {
@@ -401,13 +520,18 @@ impl Intent {
     }
 
     fn may_void(&self, after_capture: VoidAfterCapture) -> Result<(), Illegal> {
-        let refused = Illegal::Transition { current: self.status, command: CommandKind::Void };
+        let refused = Illegal::Transition {
+            current: self.status,
+            command: CommandKind::Void,
+        };
         if self.totals.capture_pending > 0 {
             return Err(refused);
         }
         match (self.totals.captured, after_capture) {
             (0, _) => Ok(()),
-            (_, VoidAfterCapture::Yes) if self.totals.refund_pending == 0 && self.totals.refunded == 0 => Ok(()),
+            (_, VoidAfterCapture::Yes) if self.totals.refund_pending == 0 && self.totals.refunded == 0 => {
+                Ok(())
+            }
             (_, VoidAfterCapture::Yes | VoidAfterCapture::No) => Err(refused),
         }
     }
@@ -416,7 +540,10 @@ impl Intent {
         if self.totals.captured > 0 && self.totals.capture_pending == 0 {
             Ok(())
         } else {
-            Err(Illegal::Transition { current: self.status, command: CommandKind::Release })
+            Err(Illegal::Transition {
+                current: self.status,
+                command: CommandKind::Release,
+            })
         }
     }
 
@@ -435,10 +562,17 @@ impl Intent {
             return Err(Illegal::InProgress(open.id));
         }
         if self.totals.captured == 0 {
-            return Err(Illegal::Transition { current: self.status, command: CommandKind::ReserveRefund });
+            return Err(Illegal::Transition {
+                current: self.status,
+                command: CommandKind::ReserveRefund,
+            });
         }
         if amount <= 0 {
-            return Err(fault("amount", "a refund is of at least 1 minor unit", "refund more than nothing"));
+            return Err(fault(
+                "amount",
+                "a refund is of at least 1 minor unit",
+                "refund more than nothing",
+            ));
         }
         if amount > self.totals.refundable() {
             return Err(fault(
@@ -447,16 +581,26 @@ impl Intent {
                 "refund at most what `totals().refundable()` says",
             ));
         }
-        Ok(vec![Happened::RefundReserved { refund, amount, captures: captures.to_vec() }])
+        Ok(vec![Happened::RefundReserved {
+            refund,
+            amount,
+            captures: captures.to_vec(),
+        }])
     }
 
     fn supersede(&self, attempt: AttemptId, by: &str) -> Result<Vec<Happened>, Illegal> {
         self.free(CommandKind::Supersede)?;
         let live = self.attempt(attempt).filter(|attempt| attempt.closure.is_open());
-        let refused = Err(Illegal::Transition { current: self.status, command: CommandKind::Supersede });
+        let refused = Err(Illegal::Transition {
+            current: self.status,
+            command: CommandKind::Supersede,
+        });
         match live.map(|attempt| (attempt.status, attempt.known.waiting.is_some())) {
             Some((AttemptStatus::RequiresAction, _) | (AttemptStatus::Pending, true)) => {
-                Ok(vec![Happened::Superseded { attempt, by: by.to_owned() }])
+                Ok(vec![Happened::Superseded {
+                    attempt,
+                    by: by.to_owned(),
+                }])
             }
             Some(_) | None => refused,
         }
@@ -470,14 +614,24 @@ impl Intent {
         expired: Option<Ended>,
         at: Timestamp,
     ) -> Result<Vec<Happened>, Illegal> {
-        let refused = Illegal::Transition { current: self.status, command: CommandKind::Abandon };
-        let open = self.open_op.as_ref().filter(|open| open.id == operation).ok_or(refused)?;
+        let refused = Illegal::Transition {
+            current: self.status,
+            command: CommandKind::Abandon,
+        };
+        let open = self
+            .open_op
+            .as_ref()
+            .filter(|open| open.id == operation)
+            .ok_or(refused)?;
         match &open.stage {
             OpStage::Prepared => return Err(Illegal::InProgress(open.id)),
             OpStage::Unknown { .. } if at < not_before => return Err(Illegal::TooEarly(not_before)),
             OpStage::Unknown { .. } => {}
         }
-        let mut happened = vec![Happened::Abandoned { operation, by: by.to_owned() }];
+        let mut happened = vec![Happened::Abandoned {
+            operation,
+            by: by.to_owned(),
+        }];
         let authorizing = matches!(open.kind, OperationKind::Authorize | OperationKind::Complete);
         if let (true, Some(how)) = (authorizing, expired) {
             happened.push(Happened::Ended { how, decline: None });
@@ -486,14 +640,20 @@ impl Intent {
     }
 
     fn compensate(&self, attempt: AttemptId, operation: &OpenOp) -> Result<Vec<Happened>, Illegal> {
-        let refused = Illegal::Transition { current: self.status, command: CommandKind::Compensate };
-        let compensation =
-            self.attempt(attempt).and_then(|attempt| attempt.compensation.as_ref()).ok_or(refused.clone())?;
+        let refused = Illegal::Transition {
+            current: self.status,
+            command: CommandKind::Compensate,
+        };
+        let compensation = self
+            .attempt(attempt)
+            .and_then(|attempt| attempt.compensation.as_ref())
+            .ok_or(refused.clone())?;
         match (&compensation.open_op, compensation.status) {
             (Some(open), _) => Err(Illegal::InProgress(open.id)),
-            (None, CompensationStatus::Wanted) => {
-                Ok(vec![Happened::CompensationOpened { attempt, operation: Box::new(operation.clone()) }])
-            }
+            (None, CompensationStatus::Wanted) => Ok(vec![Happened::CompensationOpened {
+                attempt,
+                operation: Box::new(operation.clone()),
+            }]),
             (
                 None,
                 CompensationStatus::Pending
@@ -525,5 +685,9 @@ fn opening(plan: Option<&PlanRecord>, attempt: &Attempt, operation: &OpenOp) -> 
 }
 
 fn fault(field: &'static str, problem: &'static str, remedy: &'static str) -> Illegal {
-    Illegal::Fault { field, problem, remedy }
+    Illegal::Fault {
+        field,
+        problem,
+        remedy,
+    }
 }

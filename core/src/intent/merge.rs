@@ -4,13 +4,13 @@
 use super::details::{CaptureMethod, Rest};
 use super::event::{Happened, IntentEvent, apply};
 use super::state::{
-    Attempt, CaptureRecord, CompensationReason, CompensationStatus, Intent, Known, Mark, OpStage, OperationKind,
-    OperationRecord, ReviewReason, Waiting,
+    Attempt, CaptureRecord, CompensationReason, CompensationStatus, Intent, Known, Mark, OpStage,
+    OperationKind, OperationRecord, ReviewReason, Waiting,
 };
 use super::status::{AttemptStatus, CaptureStatus, OperationStatus};
 use crate::connector::{
-    Approval, AuthorizeReport, CaptureReport, CloseReport, Contradiction, Doubt, Handle, NotExecuted, RefundReport,
-    Standing,
+    Approval, AuthorizeReport, CaptureReport, CloseReport, Contradiction, Doubt, Handle, NotExecuted,
+    RefundReport, Standing,
 };
 use crate::id::{AttemptId, CaptureId, OperationId};
 use crate::money::Money;
@@ -39,13 +39,35 @@ pub(crate) enum Source {
 /// What the news says.
 #[derive(Clone, Debug)]
 pub(crate) enum News {
-    Payment { attempt: AttemptId, standing: Box<Standing>, reading: Reading },
-    Capture { operation: OperationId, report: CaptureReport },
-    Close { operation: OperationId, report: CloseReport },
-    Increment { operation: OperationId, report: AuthorizeReport },
-    CompensationRefund { operation: OperationId, report: RefundReport },
-    NotExecuted { operation: OperationId, proof: NotExecuted },
-    Doubt { operation: OperationId, doubt: Doubt },
+    Payment {
+        attempt: AttemptId,
+        standing: Box<Standing>,
+        reading: Reading,
+    },
+    Capture {
+        operation: OperationId,
+        report: CaptureReport,
+    },
+    Close {
+        operation: OperationId,
+        report: CloseReport,
+    },
+    Increment {
+        operation: OperationId,
+        report: AuthorizeReport,
+    },
+    CompensationRefund {
+        operation: OperationId,
+        report: RefundReport,
+    },
+    NotExecuted {
+        operation: OperationId,
+        proof: NotExecuted,
+    },
+    Doubt {
+        operation: OperationId,
+        doubt: Doubt,
+    },
 }
 
 /// Whether a report is the answer to what was asked, or what a read saw.
@@ -88,9 +110,18 @@ impl Merged {
 
 /// Merges news into what is known.
 pub(crate) fn merge(state: &Intent, observation: &Observation) -> Merged {
-    let mut merge = Merge { state: state.clone(), observation, events: Vec::new(), contradicted: false };
+    let mut merge = Merge {
+        state: state.clone(),
+        observation,
+        events: Vec::new(),
+        contradicted: false,
+    };
     match &observation.news {
-        News::Payment { attempt, standing, reading } => merge.payment(*attempt, standing, *reading),
+        News::Payment {
+            attempt,
+            standing,
+            reading,
+        } => merge.payment(*attempt, standing, *reading),
         News::Capture { operation, report } => merge.capture(*operation, report),
         News::Close { operation, report } => merge.close(*operation, report),
         News::Increment { operation, report } => merge.increment(*operation, report),
@@ -114,7 +145,10 @@ struct Merge<'a> {
 
 impl Merge<'_> {
     fn happen(&mut self, what: Happened) {
-        let event = IntentEvent { at: self.observation.at, what };
+        let event = IntentEvent {
+            at: self.observation.at,
+            what,
+        };
         if let Some(state) = apply(Some(self.state.clone()), &event) {
             self.state = state;
         }
@@ -150,21 +184,31 @@ impl Merge<'_> {
             && self.may_close(&operation)
             && operation.status != status
         {
-            self.happen(Happened::OperationClosed { operation: id, status });
+            self.happen(Happened::OperationClosed {
+                operation: id,
+                status,
+            });
         }
     }
 
     fn learn(&mut self, attempt: AttemptId, change: impl FnOnce(&mut Known)) {
-        let Some(current) = self.state.attempt(attempt) else { return };
+        let Some(current) = self.state.attempt(attempt) else {
+            return;
+        };
         let mut known = current.known.clone();
         change(&mut known);
         if known != current.known {
-            self.happen(Happened::AttemptLearnt { attempt, known: Box::new(known) });
+            self.happen(Happened::AttemptLearnt {
+                attempt,
+                known: Box::new(known),
+            });
         }
     }
 
     fn payment(&mut self, id: AttemptId, standing: &Standing, reading: Reading) {
-        let Some(attempt) = self.state.attempt(id).cloned() else { return };
+        let Some(attempt) = self.state.attempt(id).cloned() else {
+            return;
+        };
         if !plausible(&attempt, &self.state, standing) {
             return self.contradict(ReviewReason::AmountMismatch);
         }
@@ -172,7 +216,12 @@ impl Merge<'_> {
         let captured_before = attempt.known.captured_minor;
         let at = self.observation.at;
         self.learn(id, |known| known.join(standing, &attempt, at));
-        if was_closed && self.state.attempt(id).is_some_and(|now| now.known.captured_minor > captured_before) {
+        if was_closed
+            && self
+                .state
+                .attempt(id)
+                .is_some_and(|now| now.known.captured_minor > captured_before)
+        {
             self.contradict(ReviewReason::Contradiction);
         }
         self.settle_operations(id, &standing.report, reading);
@@ -183,13 +232,20 @@ impl Merge<'_> {
 
     /// Closes what operations of the attempt the news shows as done, or as overtaken.
     fn settle_operations(&mut self, id: AttemptId, report: &AuthorizeReport, reading: Reading) {
-        let operations: Vec<_> =
-            self.state.operations.iter().filter(|operation| operation.attempt == id).cloned().collect();
+        let operations: Vec<_> = self
+            .state
+            .operations
+            .iter()
+            .filter(|operation| operation.attempt == id)
+            .cloned()
+            .collect();
         for operation in operations {
             if !self.may_close(&operation) {
                 continue;
             }
-            let Some(attempt) = self.state.attempt(id) else { return };
+            let Some(attempt) = self.state.attempt(id) else {
+                return;
+            };
             let (status, known) = (attempt.status, attempt.known.clone());
             match operation.kind {
                 OperationKind::Authorize | OperationKind::Complete => {
@@ -225,11 +281,16 @@ impl Merge<'_> {
 
     fn settle_capture(&mut self, operation: &OperationRecord, known: &Known, status: AttemptStatus) {
         let baseline = self.baseline(operation.id);
-        let Some(capture) = self.capture_of(operation.id) else { return };
+        let Some(capture) = self.capture_of(operation.id) else {
+            return;
+        };
         if known.captured_minor >= baseline + operation.amount.minor() {
             self.learn_capture(&capture, CaptureStatus::Captured, None);
             self.close_operation(operation.id, OperationStatus::Done);
-        } else if matches!(status, AttemptStatus::Voided | AttemptStatus::Cancelled | AttemptStatus::Failed) {
+        } else if matches!(
+            status,
+            AttemptStatus::Voided | AttemptStatus::Cancelled | AttemptStatus::Failed
+        ) {
             self.learn_capture(&capture, CaptureStatus::Declined, None);
             self.close_operation(operation.id, OperationStatus::Declined);
         }
@@ -240,42 +301,75 @@ impl Merge<'_> {
         match &self.state.open_op {
             Some(open) if open.id == operation => open.baseline,
             Some(_) | None => {
-                let earlier = self.state.captures.iter().filter(|capture| capture.operation != Some(operation));
-                earlier.filter(|capture| taken(capture.status)).map(|capture| capture.amount.minor()).sum()
+                let earlier = self
+                    .state
+                    .captures
+                    .iter()
+                    .filter(|capture| capture.operation != Some(operation));
+                earlier
+                    .filter(|capture| taken(capture.status))
+                    .map(|capture| capture.amount.minor())
+                    .sum()
             }
         }
     }
 
     fn capture_of(&self, operation: OperationId) -> Option<CaptureRecord> {
-        self.state.captures.iter().find(|capture| capture.operation == Some(operation)).cloned()
+        self.state
+            .captures
+            .iter()
+            .find(|capture| capture.operation == Some(operation))
+            .cloned()
     }
 
     fn learn_capture(&mut self, capture: &CaptureRecord, status: CaptureStatus, handle: Option<Handle>) {
         if capture.status < status || (handle.is_some() && capture.handle.is_none()) {
             let status = capture.status.max(status);
-            self.happen(Happened::CaptureLearnt { capture: capture.id, status, handle });
+            self.happen(Happened::CaptureLearnt {
+                capture: capture.id,
+                status,
+                handle,
+            });
         }
     }
 
     /// Brings the captures' records up to what is known to be taken, settled and failed.
     fn settle_captures(&mut self, id: AttemptId) {
-        let Some(attempt) = self.state.attempt(id).cloned() else { return };
+        let Some(attempt) = self.state.attempt(id).cloned() else {
+            return;
+        };
         let known = &attempt.known;
         let of_attempt = |state: &Intent| -> Vec<CaptureRecord> {
-            state.captures.iter().filter(|capture| capture.attempt == id).cloned().collect()
+            state
+                .captures
+                .iter()
+                .filter(|capture| capture.attempt == id)
+                .cloned()
+                .collect()
         };
         let captures = of_attempt(&self.state);
-        let recorded: i64 = captures.iter().filter(|capture| taken(capture.status)).map(|c| c.amount.minor()).sum();
-        let asked = captures.iter().any(|capture| capture.status == CaptureStatus::Pending);
+        let recorded: i64 = captures
+            .iter()
+            .filter(|capture| taken(capture.status))
+            .map(|c| c.amount.minor())
+            .sum();
+        let asked = captures
+            .iter()
+            .any(|capture| capture.status == CaptureStatus::Pending);
         let missing = known.captured_minor - recorded - recorded_failed(&captures);
         if missing > 0 && !asked {
-            let whole = known.captured_minor >= known.granted.capturable_max.unwrap_or(known.authorized_minor);
+            let whole =
+                known.captured_minor >= known.granted.capturable_max.unwrap_or(known.authorized_minor);
             let automatic = self.state.capture_method == CaptureMethod::Automatic;
             let record = CaptureRecord {
                 id: self.observation.fresh_capture,
                 attempt: id,
                 amount: self.state.money(missing),
-                rest: if whole || automatic { Rest::Release } else { Rest::Keep },
+                rest: if whole || automatic {
+                    Rest::Release
+                } else {
+                    Rest::Keep
+                },
                 status: CaptureStatus::Captured,
                 handle: None,
                 refunded: 0,
@@ -285,17 +379,25 @@ impl Merge<'_> {
         }
         let mut to_fail = known.failed_minor - recorded_failed(&of_attempt(&self.state));
         for capture in of_attempt(&self.state).iter().rev() {
-            let may_fail = capture.status < CaptureStatus::Failed && capture.status != CaptureStatus::Declined;
+            let may_fail =
+                capture.status < CaptureStatus::Failed && capture.status != CaptureStatus::Declined;
             if may_fail && to_fail > 0 && capture.amount.minor() <= to_fail {
                 to_fail -= capture.amount.minor();
-                self.happen(Happened::CaptureLearnt { capture: capture.id, status: CaptureStatus::Failed, handle: None });
+                self.happen(Happened::CaptureLearnt {
+                    capture: capture.id,
+                    status: CaptureStatus::Failed,
+                    handle: None,
+                });
                 if let Some(operation) = capture.operation {
                     self.close_operation(operation, OperationStatus::Declined);
                 }
             }
         }
         if known.settled.is_set() {
-            for capture in of_attempt(&self.state).iter().filter(|c| c.status == CaptureStatus::Captured) {
+            for capture in of_attempt(&self.state)
+                .iter()
+                .filter(|c| c.status == CaptureStatus::Captured)
+            {
                 self.learn_capture(capture, CaptureStatus::Settled, None);
             }
         }
@@ -303,7 +405,9 @@ impl Merge<'_> {
 
     /// A winner is decided once, in the order of commits; any other success goes back.
     fn judge_success(&mut self, id: AttemptId) {
-        let Some(attempt) = self.state.attempt(id) else { return };
+        let Some(attempt) = self.state.attempt(id) else {
+            return;
+        };
         if !attempt.status.holds_money() || attempt.compensation.is_some() {
             return;
         }
@@ -319,7 +423,10 @@ impl Merge<'_> {
             }
             (Some(reason), OnLateSuccess::Ask) => {
                 self.happen(Happened::CompensationWanted { attempt: id, reason });
-                self.happen(Happened::CompensationClosed { attempt: id, status: CompensationStatus::LeftToHost });
+                self.happen(Happened::CompensationClosed {
+                    attempt: id,
+                    status: CompensationStatus::LeftToHost,
+                });
                 self.contradict(ReviewReason::LateSuccess);
             }
         }
@@ -327,19 +434,30 @@ impl Merge<'_> {
 
     /// A compensation is done when nothing of the attempt's money is left.
     fn settle_compensation(&mut self, id: AttemptId) {
-        let Some(attempt) = self.state.attempt(id) else { return };
-        let Some(compensation) = &attempt.compensation else { return };
+        let Some(attempt) = self.state.attempt(id) else {
+            return;
+        };
+        let Some(compensation) = &attempt.compensation else {
+            return;
+        };
         let returned = attempt.known.captured_minor > 0
             && attempt.known.refunded_minor >= attempt.known.captured_minor - attempt.known.failed_minor;
         let gone = matches!(attempt.status, AttemptStatus::Voided | AttemptStatus::Failed) || returned;
         if gone && compensation.status != CompensationStatus::Done {
-            self.happen(Happened::CompensationClosed { attempt: id, status: CompensationStatus::Done });
+            self.happen(Happened::CompensationClosed {
+                attempt: id,
+                status: CompensationStatus::Done,
+            });
         }
     }
 
     fn capture(&mut self, operation: OperationId, report: &CaptureReport) {
-        let Some(record) = self.state.operation(operation).cloned() else { return };
-        let Some(capture) = self.capture_of(operation) else { return };
+        let Some(record) = self.state.operation(operation).cloned() else {
+            return;
+        };
+        let Some(capture) = self.capture_of(operation) else {
+            return;
+        };
         if !self.may_close(&record) {
             return;
         }
@@ -353,7 +471,9 @@ impl Merge<'_> {
         self.learn_capture(&capture, status, handle);
         match status {
             CaptureStatus::Captured | CaptureStatus::Settled => {
-                self.learn(record.attempt, |known| known.captured_minor = known.captured_minor.max(total));
+                self.learn(record.attempt, |known| {
+                    known.captured_minor = known.captured_minor.max(total)
+                });
                 self.close_operation(operation, OperationStatus::Done);
             }
             CaptureStatus::Pending => self.close_operation(operation, OperationStatus::Pending),
@@ -365,16 +485,23 @@ impl Merge<'_> {
     }
 
     fn close(&mut self, operation: OperationId, report: &CloseReport) {
-        let Some(record) = self.state.operation(operation).cloned() else { return };
+        let Some(record) = self.state.operation(operation).cloned() else {
+            return;
+        };
         if !self.may_close(&record) {
             return;
         }
         match report {
             CloseReport::Closed(..) => {
-                let captured = self.state.attempt(record.attempt).map_or(0, |attempt| attempt.known.captured_minor);
+                let captured = self
+                    .state
+                    .attempt(record.attempt)
+                    .map_or(0, |attempt| attempt.known.captured_minor);
                 self.learn(record.attempt, |known| match record.kind {
                     OperationKind::Release => known.released = Mark::Set,
-                    OperationKind::Void | OperationKind::CompensateVoid if captured > 0 => known.voided = Mark::Set,
+                    OperationKind::Void | OperationKind::CompensateVoid if captured > 0 => {
+                        known.voided = Mark::Set
+                    }
                     OperationKind::Void
                     | OperationKind::CompensateVoid
                     | OperationKind::Cancel
@@ -398,40 +525,56 @@ impl Merge<'_> {
         self.close_operation(record.id, status);
         match (record.kind, status) {
             (OperationKind::Cancel, OperationStatus::Done) => {
-                if let Some(how) = ends.filter(|_| self.state.winner.is_none() && self.state.ended.is_none()) {
+                if let Some(how) = ends.filter(|_| self.state.winner.is_none() && self.state.ended.is_none())
+                {
                     self.happen(Happened::Ended { how, decline: None });
                 }
             }
-            (OperationKind::CompensateVoid, OperationStatus::Declined) => self.compensation_failed(record.attempt),
+            (OperationKind::CompensateVoid, OperationStatus::Declined) => {
+                self.compensation_failed(record.attempt)
+            }
             (OperationKind::CompensateVoid, OperationStatus::Pending) => {
                 let status = CompensationStatus::Pending;
-                self.happen(Happened::CompensationClosed { attempt: record.attempt, status });
+                self.happen(Happened::CompensationClosed {
+                    attempt: record.attempt,
+                    status,
+                });
             }
             (_, _) => {}
         }
     }
 
     fn compensation_failed(&mut self, attempt: AttemptId) {
-        self.happen(Happened::CompensationClosed { attempt, status: CompensationStatus::Failed });
+        self.happen(Happened::CompensationClosed {
+            attempt,
+            status: CompensationStatus::Failed,
+        });
         self.contradict(ReviewReason::CompensationFailed);
     }
 
     fn compensation_refund(&mut self, operation: OperationId, report: &RefundReport) {
-        let Some(record) = self.state.operation(operation).cloned() else { return };
+        let Some(record) = self.state.operation(operation).cloned() else {
+            return;
+        };
         if !self.may_close(&record) {
             return;
         }
         match report {
             RefundReport::Refunded(..) => {
                 let amount = record.amount.minor();
-                self.learn(record.attempt, |known| known.refunded_minor = known.refunded_minor.max(amount));
+                self.learn(record.attempt, |known| {
+                    known.refunded_minor = known.refunded_minor.max(amount)
+                });
                 self.close_operation(operation, OperationStatus::Done);
                 self.settle_compensation(record.attempt);
             }
             RefundReport::Pending(..) | RefundReport::ActionNeeded(..) => {
                 self.close_operation(operation, OperationStatus::Pending);
                 let status = CompensationStatus::Pending;
-                self.happen(Happened::CompensationClosed { attempt: record.attempt, status });
+                self.happen(Happened::CompensationClosed {
+                    attempt: record.attempt,
+                    status,
+                });
             }
             RefundReport::Failed(_) | RefundReport::Cancelled(..) => {
                 self.close_operation(operation, OperationStatus::Declined);
@@ -441,7 +584,9 @@ impl Merge<'_> {
     }
 
     fn increment(&mut self, operation: OperationId, report: &AuthorizeReport) {
-        let Some(record) = self.state.operation(operation).cloned() else { return };
+        let Some(record) = self.state.operation(operation).cloned() else {
+            return;
+        };
         if !self.may_close(&record) {
             return;
         }
@@ -467,7 +612,9 @@ impl Merge<'_> {
     }
 
     fn not_executed(&mut self, operation: OperationId, proof: &NotExecuted) {
-        let Some(record) = self.state.operation(operation).cloned() else { return };
+        let Some(record) = self.state.operation(operation).cloned() else {
+            return;
+        };
         if !self.may_close(&record) {
             return;
         }
@@ -496,7 +643,9 @@ impl Merge<'_> {
     }
 
     fn doubt(&mut self, operation: OperationId, doubt: &Doubt) {
-        let Some(open) = self.state.lock(operation) else { return };
+        let Some(open) = self.state.lock(operation) else {
+            return;
+        };
         let known = match &open.stage {
             OpStage::Prepared => false,
             OpStage::Unknown { doubt: known, .. } => {
@@ -505,7 +654,11 @@ impl Merge<'_> {
         };
         if !known {
             let since = open.doubtful_since();
-            self.happen(Happened::OperationUnknown { operation, since, doubt: doubt.clone() });
+            self.happen(Happened::OperationUnknown {
+                operation,
+                since,
+                doubt: doubt.clone(),
+            });
         }
         if doubt.contradicts == Contradiction::Echo {
             self.contradict(ReviewReason::AmountMismatch);
@@ -536,13 +689,20 @@ impl Known {
                 self.settled = Mark::Set;
             }
             AuthorizeReport::ActionNeeded(_, action, _) => {
-                self.wait(Waiting { at, action: Some(action.kept.clone()) });
+                self.wait(Waiting {
+                    at,
+                    action: Some(action.kept.clone()),
+                });
             }
             AuthorizeReport::Pending(..) => self.wait(Waiting { at, action: None }),
             AuthorizeReport::Declined(decline) => {
                 // One decline is kept whatever the order: the one that sorts first.
                 let word = |decline: &crate::Decline| (decline.code, decline.network_code.clone());
-                if self.declined.as_ref().is_none_or(|known| word(decline) < word(known)) {
+                if self
+                    .declined
+                    .as_ref()
+                    .is_none_or(|known| word(decline) < word(known))
+                {
                     self.declined = Some(decline.clone());
                 }
             }
@@ -576,7 +736,8 @@ impl Known {
         self.granted.capturable_max = self.granted.capturable_max.max(granted.capturable_max);
         self.granted.capture_before = self.granted.capture_before.max(granted.capture_before);
         if self.network_transaction_id.is_none() {
-            self.network_transaction_id.clone_from(&approval.network_transaction_id);
+            self.network_transaction_id
+                .clone_from(&approval.network_transaction_id);
         }
         if self.three_ds.is_none() {
             self.three_ds.clone_from(&approval.three_ds);
@@ -585,7 +746,11 @@ impl Known {
 
     fn wait(&mut self, news: Waiting) {
         let order = |waiting: &Waiting| (waiting.at, waiting.action.is_some());
-        if self.waiting.as_ref().is_none_or(|known| order(known) < order(&news)) {
+        if self
+            .waiting
+            .as_ref()
+            .is_none_or(|known| order(known) < order(&news))
+        {
             self.waiting = Some(news);
         }
     }
@@ -594,10 +759,15 @@ impl Known {
 /// Whether the amounts can be those of this attempt: its currency, and not more than it asked for or was granted.
 fn plausible(attempt: &Attempt, state: &Intent, standing: &Standing) -> bool {
     let currency = attempt.amount.currency();
-    let raised = state.operations.iter().filter(|operation| {
-        operation.attempt == attempt.id && operation.kind == OperationKind::Increment
-    });
-    let asked = raised.map(|operation| operation.amount.minor()).max().unwrap_or(0).max(attempt.amount.minor());
+    let raised = state
+        .operations
+        .iter()
+        .filter(|operation| operation.attempt == attempt.id && operation.kind == OperationKind::Increment);
+    let asked = raised
+        .map(|operation| operation.amount.minor())
+        .max()
+        .unwrap_or(0)
+        .max(attempt.amount.minor());
     let most = asked.max(attempt.known.granted.capturable_max.unwrap_or(0));
     let part = match &standing.report {
         AuthorizeReport::PartiallyAuthorized(_, part) => Some(*part),
@@ -619,7 +789,10 @@ fn plausible(attempt: &Attempt, state: &Intent, standing: &Standing) -> bool {
         standing.returned,
         part,
     ];
-    amounts.into_iter().flatten().all(|money| money.currency() == currency && (0..=most).contains(&money.minor()))
+    amounts
+        .into_iter()
+        .flatten()
+        .all(|money| money.currency() == currency && (0..=most).contains(&money.minor()))
 }
 
 /// How an authorization or completion ends by this report, if it does.
@@ -645,7 +818,9 @@ fn answered(report: &AuthorizeReport, kind: OperationKind, reading: Reading) -> 
 /// How a void or cancel ends, seen from where the attempt stands.
 fn closing(kind: OperationKind, status: AttemptStatus) -> Option<OperationStatus> {
     match status {
-        AttemptStatus::Voided | AttemptStatus::Cancelled | AttemptStatus::Failed => Some(OperationStatus::Done),
+        AttemptStatus::Voided | AttemptStatus::Cancelled | AttemptStatus::Failed => {
+            Some(OperationStatus::Done)
+        }
         AttemptStatus::Declined | AttemptStatus::NotExecuted => match kind {
             OperationKind::Cancel => Some(OperationStatus::Done),
             _other => None,
@@ -668,6 +843,8 @@ fn taken(status: CaptureStatus) -> bool {
 
 /// What is recorded as taken once and failed later.
 fn recorded_failed(captures: &[CaptureRecord]) -> i64 {
-    let failed = captures.iter().filter(|capture| capture.status == CaptureStatus::Failed);
+    let failed = captures
+        .iter()
+        .filter(|capture| capture.status == CaptureStatus::Failed);
     failed.map(|capture| capture.amount.minor()).sum()
 }

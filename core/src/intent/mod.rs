@@ -21,17 +21,18 @@ pub use details::{
 pub use merge::OnLateSuccess;
 pub use new::{IntentUpdate, NewIntent};
 pub use state::{
-    Attempt, CaptureRecord, CompensationReason, CompensationStatus, OperationKind, OperationRecord, PlannedAccount,
-    ReviewReason, Totals,
+    Attempt, CaptureRecord, CompensationReason, CompensationStatus, OperationKind, OperationRecord,
+    PlannedAccount, ReviewReason, Totals,
 };
 pub use status::{AttemptStatus, CaptureStatus, IntentStatus, OperationStatus};
 pub use view::PaymentIntent;
 
 pub(crate) use details::SESSION_LIFE;
-pub(crate) use event::{Happened, IntentChange, IntentEvent, apply};
-pub(crate) use machine::{Command, Illegal, decide};
+pub(crate) use event::{Happened, IntentEvent, apply};
+pub(crate) use machine::{Command, decide};
 pub(crate) use merge::{News, Observation, Reading, Source, merge};
 pub(crate) use new::{Limits, check_amount, check_details, check_url};
 pub(crate) use state::{
-    Closure, Compensation, Ended, Intent, KeyUse, Known, OpStage, OpenOp, PlanRecord, RefundShare, Review, RiskAfter, StepRecord,
+    Closure, Ended, Intent, KeyUse, Known, OpStage, OpenOp, PlanRecord, RefundShare, Review, RiskAfter,
+    StepRecord,
 };

@@ -129,7 +129,11 @@ impl IntentUpdate {
                 other => unreachable!("`{other}` is set by no setter"),
             }
         }
-        IntentChange { amount: self.amount, capture_method: self.capture_method, details: Some(merged) }
+        IntentChange {
+            amount: self.amount,
+            capture_method: self.capture_method,
+            details: Some(merged),
+        }
     }
 }
 
@@ -207,7 +211,9 @@ macro_rules! detail_setters {
                 mut self,
                 pairs: impl IntoIterator<Item = (K, V)>,
             ) -> Self {
-                let pairs = pairs.into_iter().map(|(key, value)| (key.into(), value.into()));
+                let pairs = pairs
+                    .into_iter()
+                    .map(|(key, value)| (key.into(), value.into()));
                 self.details.metadata = pairs.collect::<BTreeMap<_, _>>();
                 self.noted("metadata")
             }
@@ -240,28 +246,48 @@ impl NewIntent {
         let mut faults = check_amount(self.mode, self.amount, limits);
         faults.extend(check_details(&self.details));
         if self.scheduled_for.is_some_and(|at| at <= limits.now) {
-            faults.push(Fault::new("scheduled_for", "not in the future", "leave it out to pay now"));
+            faults.push(Fault::new(
+                "scheduled_for",
+                "not in the future",
+                "leave it out to pay now",
+            ));
         }
         if self.expires_at.is_some_and(|at| at <= limits.now) {
-            faults.push(Fault::new("expires_at", "not in the future", "give a later time, or leave it out"));
+            faults.push(Fault::new(
+                "expires_at",
+                "not in the future",
+                "give a later time, or leave it out",
+            ));
         }
-        if faults.is_empty() { Ok(()) } else { Err(Error::invalid_all(faults)) }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::invalid_all(faults))
+        }
     }
 }
 
 pub(crate) fn check_amount(mode: IntentMode, amount: Money, limits: Limits) -> Vec<Fault> {
     let minor = amount.minor();
     let fault = match mode {
-        IntentMode::Payment if minor < 1 => {
-            Fault::new("amount", format!("{amount} is not a payment"), "pay at least 1 minor unit")
-        }
+        IntentMode::Payment if minor < 1 => Fault::new(
+            "amount",
+            format!("{amount} is not a payment"),
+            "pay at least 1 minor unit",
+        ),
         IntentMode::Payment if minor > limits.cap_minor => {
             let most = Money::from_minor(limits.cap_minor, amount.currency());
-            Fault::new("amount", format!("over the cap of {most}"), "split the payment, or raise the policy's cap")
+            Fault::new(
+                "amount",
+                format!("over the cap of {most}"),
+                "split the payment, or raise the policy's cap",
+            )
         }
-        IntentMode::Setup | IntentMode::Verify if minor != 0 => {
-            Fault::new("amount", "a setup or verification moves no money", "use an amount of 0")
-        }
+        IntentMode::Setup | IntentMode::Verify if minor != 0 => Fault::new(
+            "amount",
+            "a setup or verification moves no money",
+            "use an amount of 0",
+        ),
         IntentMode::Payment | IntentMode::Setup | IntentMode::Verify => return Vec::new(),
     };
     vec![fault]
@@ -273,13 +299,22 @@ pub(crate) fn check_details(details: &IntentDetails) -> Vec<Fault> {
         let Some(value) = value else { return };
         if value.is_empty() || value.chars().count() > most || value.chars().any(char::is_control) {
             let remedy = format!("use 1 to {most} characters without control characters");
-            faults.push(Fault::new(field, "empty, too long, or with control characters", remedy));
+            faults.push(Fault::new(
+                field,
+                "empty, too long, or with control characters",
+                remedy,
+            ));
         }
     };
     at_most("merchant_reference", details.merchant_reference.as_ref(), 64);
     at_most("statement_descriptor", details.statement_descriptor.as_ref(), 22);
     at_most("description", details.description.as_ref(), 500);
-    faults.extend(details.return_url.as_deref().and_then(|url| check_url("return_url", url)));
+    faults.extend(
+        details
+            .return_url
+            .as_deref()
+            .and_then(|url| check_url("return_url", url)),
+    );
     faults.extend(check_metadata(&details.metadata));
     if details.amount_details.line_items.len() > 100 {
         faults.push(Fault::new("line_items", "more than 100", "merge some of them"));
@@ -287,7 +322,11 @@ pub(crate) fn check_details(details: &IntentDetails) -> Vec<Fault> {
     for (place, item) in details.amount_details.line_items.iter().enumerate() {
         if !(1..=9_999).contains(&item.quantity) || item.unit_amount.minor() < 0 {
             let field = format!("line_items.{place}");
-            faults.push(Fault::new(field, "not an item", "use a quantity of 1 to 9,999 and a price of at least 0"));
+            faults.push(Fault::new(
+                field,
+                "not an item",
+                "use a quantity of 1 to 9,999 and a price of at least 0",
+            ));
         }
     }
     faults
@@ -296,23 +335,39 @@ pub(crate) fn check_details(details: &IntentDetails) -> Vec<Fault> {
 /// A page of the host's: https, or http on this machine's own name for tests.
 pub(crate) fn check_url(field: &'static str, url: &str) -> Option<Fault> {
     let filled = url.replace("{payment}", "id").replace("{session}", "id");
-    let good = filled.parse::<http::Uri>().ok().is_some_and(|uri| match (uri.scheme_str(), uri.host()) {
-        (Some("https"), Some(_)) => true,
-        (Some("http"), Some("localhost" | "127.0.0.1" | "[::1]")) => true,
-        (_, _) => false,
-    });
-    (!good || url.len() > 2_048)
-        .then(|| Fault::new(field, "not a page to return to", "use an https address of at most 2,048 characters"))
+    let good = filled
+        .parse::<http::Uri>()
+        .ok()
+        .is_some_and(|uri| match (uri.scheme_str(), uri.host()) {
+            (Some("https"), Some(_)) => true,
+            (Some("http"), Some("localhost" | "127.0.0.1" | "[::1]")) => true,
+            (_, _) => false,
+        });
+    (!good || url.len() > 2_048).then(|| {
+        Fault::new(
+            field,
+            "not a page to return to",
+            "use an https address of at most 2,048 characters",
+        )
+    })
 }
 
 fn check_metadata(metadata: &Metadata) -> Vec<Fault> {
     let mut faults = Vec::new();
     if metadata.len() > 50 {
-        faults.push(Fault::new("metadata", "more than 50 pairs", "keep the rest in your own database"));
+        faults.push(Fault::new(
+            "metadata",
+            "more than 50 pairs",
+            "keep the rest in your own database",
+        ));
     }
     for (key, value) in metadata {
         if key.is_empty() || key.chars().count() > 40 {
-            faults.push(Fault::new("metadata", "a key is empty or over 40 characters", "shorten it"));
+            faults.push(Fault::new(
+                "metadata",
+                "a key is empty or over 40 characters",
+                "shorten it",
+            ));
         } else if value.chars().count() > 500 {
             let field = format!("metadata.{key}");
             faults.push(Fault::new(field, "a value is over 500 characters", "shorten it"));

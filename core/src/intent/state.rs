@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 /// The whole state of an intent, as its row keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Intent {
+pub(crate) struct Intent {
     pub(crate) id: PaymentIntentId,
     pub(crate) mode: IntentMode,
     pub(crate) amount: Money,
@@ -128,7 +128,7 @@ pub struct Attempt {
 /// status is read off it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Known {
+pub(crate) struct Known {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) handle: Option<Handle>,
     /// The latest of the news that decides nothing, and when it was true.
@@ -177,7 +177,7 @@ fn is_unset(mark: &Mark) -> bool {
 /// Whether something was ever seen to be so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Mark {
+pub(crate) enum Mark {
     /// Not yet.
     #[default]
     Unset,
@@ -194,7 +194,7 @@ impl Mark {
 /// News that decides nothing: the later one holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     pub(crate) at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) action: Option<KeptAction>,
@@ -203,7 +203,7 @@ pub struct Waiting {
 /// What a person, or a later attempt, made of an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Closure {
+pub(crate) enum Closure {
     /// Nothing.
     #[default]
     Open,
@@ -222,7 +222,7 @@ impl Closure {
 /// The giving back of money that no intent wants: a lock of its own on the intent's row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Compensation {
+pub(crate) struct Compensation {
     pub(crate) reason: CompensationReason,
     pub(crate) status: CompensationStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -333,7 +333,7 @@ impl OperationKind {
 /// The operation that is open: a lock without expiry. A lease says only which worker may drive it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OpenOp {
+pub(crate) struct OpenOp {
     pub(crate) id: OperationId,
     pub(crate) kind: OperationKind,
     pub(crate) account: AccountRef,
@@ -359,7 +359,7 @@ pub struct OpenOp {
 /// Which idempotency record a verb's outcome completes, and what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KeyUse {
+pub(crate) struct KeyUse {
     pub(crate) name: String,
     pub(crate) fingerprint: String,
 }
@@ -367,7 +367,7 @@ pub struct KeyUse {
 /// One step of an open operation, as it was first built.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StepRecord {
+pub(crate) struct StepRecord {
     pub(crate) step: Cow<'static, str>,
     /// SHA-256 of method, URL and body; another hash, after an upgrade, means no resend.
     pub(crate) hash: String,
@@ -379,7 +379,7 @@ pub struct StepRecord {
 /// How an open operation stands. Both hold the lock.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum OpStage {
+pub(crate) enum OpStage {
     /// Written, and perhaps sent: whoever holds the lease is at it, or died.
     Prepared,
     /// The call's outcome is unknown.
@@ -412,7 +412,7 @@ impl OpenOp {
 /// Why an intent ended without a winner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ended {
+pub(crate) enum Ended {
     /// The host cancelled it.
     Cancelled,
     /// Its time was up.
@@ -435,7 +435,7 @@ impl Ended {
 /// The routing decision of a confirmation, and how much of it is used up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PlanRecord {
+pub(crate) struct PlanRecord {
     pub(crate) accounts: Vec<PlannedAccount>,
     pub(crate) left_out: Vec<PlannedAccount>,
     pub(crate) next: usize,
@@ -455,7 +455,7 @@ pub struct PlannedAccount {
 /// Whether the host's risk check has to look at an authorization before its capture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RiskAfter {
+pub(crate) enum RiskAfter {
     /// It needn't, or has.
     #[default]
     Settled,
@@ -472,7 +472,7 @@ impl RiskAfter {
 /// Why a person has to look at an intent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Review {
+pub(crate) struct Review {
     pub(crate) reason: ReviewReason,
     pub(crate) since: Timestamp,
 }
@@ -503,7 +503,7 @@ pub enum ReviewReason {
 /// What one refund holds back or has given, in minor units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct RefundShare {
+pub(crate) struct RefundShare {
     pub(crate) pending: i64,
     pub(crate) refunded: i64,
 }
@@ -527,14 +527,21 @@ impl Intent {
 
     /// The attempt that may still charge, if there is one.
     pub(crate) fn live_attempt(&self) -> Option<&Attempt> {
-        self.attempts.iter().find(|attempt| attempt.closure.is_open() && attempt.status.is_live())
+        self.attempts
+            .iter()
+            .find(|attempt| attempt.closure.is_open() && attempt.status.is_live())
     }
 
     /// The open operation of that identifier, on either lock.
     pub(crate) fn lock(&self, id: OperationId) -> Option<&OpenOp> {
-        let compensations =
-            self.attempts.iter().filter_map(|attempt| attempt.compensation.as_ref()?.open_op.as_ref());
-        self.open_op.iter().chain(compensations).find(|open| open.id == id)
+        let compensations = self
+            .attempts
+            .iter()
+            .filter_map(|attempt| attempt.compensation.as_ref()?.open_op.as_ref());
+        self.open_op
+            .iter()
+            .chain(compensations)
+            .find(|open| open.id == id)
     }
 
     pub(crate) fn operation(&self, id: OperationId) -> Option<&OperationRecord> {
@@ -543,9 +550,9 @@ impl Intent {
 
     /// An operation that was accepted and has no answer yet.
     pub(crate) fn pending_operation(&self, kinds: &[OperationKind]) -> Option<&OperationRecord> {
-        self.operations.iter().find(|operation| {
-            operation.status == OperationStatus::Pending && kinds.contains(&operation.kind)
-        })
+        self.operations
+            .iter()
+            .find(|operation| operation.status == OperationStatus::Pending && kinds.contains(&operation.kind))
     }
 
     pub(crate) fn money(&self, minor: i64) -> Money {

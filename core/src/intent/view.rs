@@ -141,7 +141,11 @@ impl PaymentIntent {
             | OperationStatus::Declined
             | OperationStatus::NotExecuted => false,
         };
-        self.state.operations.iter().find(unknown).map(|operation| operation.id)
+        self.state
+            .operations
+            .iter()
+            .find(unknown)
+            .map(|operation| operation.id)
     }
 
     /// Why a person has to look at it, if so.

@@ -33,9 +33,18 @@ pub(crate) struct RefundEvent {
 pub(crate) enum RefundHappened {
     Requested(Box<RefundState>),
     OperationOpened(Box<OpenOp>),
-    StepRecorded { operation: OperationId, step: StepRecord },
-    OperationUnknown { operation: OperationId, since: Timestamp, doubt: Doubt },
-    OperationClosed { operation: OperationId },
+    StepRecorded {
+        operation: OperationId,
+        step: StepRecord,
+    },
+    OperationUnknown {
+        operation: OperationId,
+        since: Timestamp,
+        doubt: Doubt,
+    },
+    OperationClosed {
+        operation: OperationId,
+    },
     AllocationLearnt {
         operation: OperationId,
         status: AllocationStatus,
@@ -44,9 +53,14 @@ pub(crate) enum RefundHappened {
         decline: Option<Decline>,
         not_executed: Option<NotExecuted>,
     },
-    Abandoned { operation: OperationId, by: String },
+    Abandoned {
+        operation: OperationId,
+        by: String,
+    },
     ReviewRaised(ReviewReason),
-    ReviewCleared { by: String },
+    ReviewCleared {
+        by: String,
+    },
 }
 
 impl RefundEvent {
@@ -71,9 +85,15 @@ impl RefundEvent {
 pub(crate) enum Command {
     Request(Box<RefundState>),
     Open(Box<OpenOp>),
-    Abandon { operation: OperationId, by: String, not_before: Timestamp },
+    Abandon {
+        operation: OperationId,
+        by: String,
+        not_before: Timestamp,
+    },
     NoteReview(ReviewReason),
-    ClearReview { by: String },
+    ClearReview {
+        by: String,
+    },
 }
 
 /// Decides on a command.
@@ -99,7 +119,14 @@ pub(crate) fn decide(
                 | RefundStatus::Cancelled,
             ) => return Err(Error::illegal(state.status.as_str(), "open")),
         },
-        (Some(state), Command::Abandon { operation, by, not_before }) => {
+        (
+            Some(state),
+            Command::Abandon {
+                operation,
+                by,
+                not_before,
+            },
+        ) => {
             let open = state.open_op.as_ref().filter(|open| open.id == *operation);
             match open.map(|open| &open.stage) {
                 None => return Err(Error::illegal(state.status.as_str(), "abandon")),
@@ -108,9 +135,10 @@ pub(crate) fn decide(
                     let message = "the processor may still answer: wait until then";
                     return Err(Error::new(ErrorKind::TooEarly { after: *not_before }, message));
                 }
-                Some(OpStage::Unknown { .. }) => {
-                    RefundHappened::Abandoned { operation: *operation, by: by.clone() }
-                }
+                Some(OpStage::Unknown { .. }) => RefundHappened::Abandoned {
+                    operation: *operation,
+                    by: by.clone(),
+                },
             }
         }
         (Some(_), Command::NoteReview(reason)) => RefundHappened::ReviewRaised(*reason),
@@ -136,7 +164,9 @@ pub(crate) fn merge(
     driver: Option<OperationId>,
     at: Timestamp,
 ) -> Vec<RefundEvent> {
-    let Some(allocation) = state.allocation(operation) else { return Vec::new() };
+    let Some(allocation) = state.allocation(operation) else {
+        return Vec::new();
+    };
     let open = state.open_op.as_ref().filter(|open| open.id == operation);
     let prepared = open.is_some_and(|open| open.stage == OpStage::Prepared);
     let event = |what| RefundEvent { at, what };
@@ -160,7 +190,11 @@ pub(crate) fn merge(
             };
             if !known {
                 let since = open.doubtful_since();
-                events.push(event(RefundHappened::OperationUnknown { operation, since, doubt: doubt.clone() }));
+                events.push(event(RefundHappened::OperationUnknown {
+                    operation,
+                    since,
+                    doubt: doubt.clone(),
+                }));
             }
             if doubt.contradicts == Contradiction::Echo && state.review.is_none() {
                 events.push(event(RefundHappened::ReviewRaised(ReviewReason::AmountMismatch)));
@@ -175,17 +209,25 @@ pub(crate) fn merge(
             decline: None,
             not_executed: Some(proof.clone()),
         },
-        RefundNews::Report(RefundReport::Refunded(handle, _)) => learnt(AllocationStatus::Refunded, Some(handle)),
-        RefundNews::Report(RefundReport::Pending(handle, _)) => learnt(AllocationStatus::Pending, Some(handle)),
-        RefundNews::Report(RefundReport::Cancelled(handle, _)) => learnt(AllocationStatus::Cancelled, Some(handle)),
-        RefundNews::Report(RefundReport::ActionNeeded(handle, action, _)) => RefundHappened::AllocationLearnt {
-            operation,
-            status: AllocationStatus::RequiresAction,
-            handle: Some(handle.clone()),
-            action: Some(action.kept.clone()),
-            decline: None,
-            not_executed: None,
-        },
+        RefundNews::Report(RefundReport::Refunded(handle, _)) => {
+            learnt(AllocationStatus::Refunded, Some(handle))
+        }
+        RefundNews::Report(RefundReport::Pending(handle, _)) => {
+            learnt(AllocationStatus::Pending, Some(handle))
+        }
+        RefundNews::Report(RefundReport::Cancelled(handle, _)) => {
+            learnt(AllocationStatus::Cancelled, Some(handle))
+        }
+        RefundNews::Report(RefundReport::ActionNeeded(handle, action, _)) => {
+            RefundHappened::AllocationLearnt {
+                operation,
+                status: AllocationStatus::RequiresAction,
+                handle: Some(handle.clone()),
+                action: Some(action.kept.clone()),
+                decline: None,
+                not_executed: None,
+            }
+        }
         RefundNews::Report(RefundReport::Failed(decline)) => RefundHappened::AllocationLearnt {
             operation,
             status: AllocationStatus::Failed,
@@ -226,16 +268,33 @@ pub(crate) fn apply(state: Option<RefundState>, event: &RefundEvent) -> Option<R
                 open.steps.push(step.clone());
             }
         }
-        RefundHappened::OperationUnknown { operation, since, doubt } => {
+        RefundHappened::OperationUnknown {
+            operation,
+            since,
+            doubt,
+        } => {
             if let Some(open) = state.open_op.as_mut().filter(|open| open.id == *operation) {
-                open.stage = OpStage::Unknown { since: *since, doubt: doubt.clone() };
+                open.stage = OpStage::Unknown {
+                    since: *since,
+                    doubt: doubt.clone(),
+                };
             }
         }
         RefundHappened::OperationClosed { operation } | RefundHappened::Abandoned { operation, .. } => {
             state.open_op = state.open_op.take().filter(|open| open.id != *operation);
         }
-        RefundHappened::AllocationLearnt { operation, status, handle, action, decline, not_executed } => {
-            let part = state.allocations.iter_mut().find(|allocation| allocation.operation == *operation);
+        RefundHappened::AllocationLearnt {
+            operation,
+            status,
+            handle,
+            action,
+            decline,
+            not_executed,
+        } => {
+            let part = state
+                .allocations
+                .iter_mut()
+                .find(|allocation| allocation.operation == *operation);
             if let Some(allocation) = part {
                 allocation.status = *status;
                 allocation.handle = handle.clone().or(allocation.handle.take());
@@ -246,13 +305,19 @@ pub(crate) fn apply(state: Option<RefundState>, event: &RefundEvent) -> Option<R
         }
         RefundHappened::ReviewRaised(reason) => {
             let since = event.at;
-            state.review.get_or_insert(Review { reason: *reason, since });
+            state.review.get_or_insert(Review {
+                reason: *reason,
+                since,
+            });
         }
         RefundHappened::ReviewCleared { .. } => state.review = None,
     }
     // A person who abandons a part leaves its amount reserved: the part is pending for ever, or until news comes.
     if let RefundHappened::Abandoned { operation, .. } = &event.what
-        && let Some(part) = state.allocations.iter_mut().find(|part| part.operation == *operation)
+        && let Some(part) = state
+            .allocations
+            .iter_mut()
+            .find(|part| part.operation == *operation)
     {
         part.status = part.status.max(AllocationStatus::Pending);
     }

@@ -96,7 +96,10 @@ impl NewRefund {
 
     /// This much.
     pub fn part(amount: Money, reason: RefundReason) -> Self {
-        Self { amount: Some(amount), reason }
+        Self {
+            amount: Some(amount),
+            reason,
+        }
     }
 }
 
@@ -145,7 +148,11 @@ impl Refund {
 
     /// The last no, if there was one.
     pub fn last_decline(&self) -> Option<&Decline> {
-        self.state.allocations.iter().rev().find_map(|allocation| allocation.decline.as_ref())
+        self.state
+            .allocations
+            .iter()
+            .rev()
+            .find_map(|allocation| allocation.decline.as_ref())
     }
 
     /// When it was asked for.

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 /// The whole state of a refund, as its row keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RefundState {
+pub(crate) struct RefundState {
     pub(crate) id: RefundId,
     pub(crate) intent: PaymentIntentId,
     pub(crate) attempt: AttemptId,
@@ -34,7 +34,7 @@ pub struct RefundState {
 /// A part of a refund: one operation with a key of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Allocation {
+pub(crate) struct Allocation {
     /// The capture that it gives back, where the account refunds captures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) capture: Option<CaptureId>,
@@ -56,7 +56,7 @@ pub struct Allocation {
 /// Where a part stands; news only ever moves it on in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AllocationStatus {
+pub(crate) enum AllocationStatus {
     /// Not asked yet, or asked and open.
     Waiting,
     /// The payer has to do something.
@@ -90,19 +90,28 @@ impl RefundState {
 
     /// The part that an operation asks for.
     pub(crate) fn allocation(&self, operation: OperationId) -> Option<&Allocation> {
-        self.allocations.iter().find(|allocation| allocation.operation == operation)
+        self.allocations
+            .iter()
+            .find(|allocation| allocation.operation == operation)
     }
 
     /// The next part to ask for, once nothing is open.
     pub(crate) fn next_waiting(&self) -> Option<&Allocation> {
         match &self.open_op {
             Some(_) => None,
-            None => self.allocations.iter().find(|allocation| allocation.status == AllocationStatus::Waiting),
+            None => self
+                .allocations
+                .iter()
+                .find(|allocation| allocation.status == AllocationStatus::Waiting),
         }
     }
 
     pub(crate) fn derived_status(&self) -> RefundStatus {
-        let any = |wanted| self.allocations.iter().any(|allocation| allocation.status == wanted);
+        let any = |wanted| {
+            self.allocations
+                .iter()
+                .any(|allocation| allocation.status == wanted)
+        };
         if any(AllocationStatus::Waiting) {
             RefundStatus::Requested
         } else if any(AllocationStatus::RequiresAction) {
@@ -111,7 +120,11 @@ impl RefundState {
             RefundStatus::Pending
         } else {
             let given = any(AllocationStatus::Refunded);
-            match (given, any(AllocationStatus::Failed), any(AllocationStatus::Cancelled)) {
+            match (
+                given,
+                any(AllocationStatus::Failed),
+                any(AllocationStatus::Cancelled),
+            ) {
                 (true, false, false) => RefundStatus::Succeeded,
                 (true, _, _) => RefundStatus::PartiallySucceeded,
                 (false, true, _) => RefundStatus::Failed,

@@ -38,7 +38,12 @@ impl OrderedRouter {
     /// For payments in this currency.
     #[must_use]
     pub fn currency(self, currency: Currency, accounts: impl IntoIterator<Item = AccountRef>) -> Self {
-        self.list(Some(currency), None, accounts, format!("first list for {currency}"))
+        self.list(
+            Some(currency),
+            None,
+            accounts,
+            format!("first list for {currency}"),
+        )
     }
 
     /// For payments by this method.
@@ -55,7 +60,12 @@ impl OrderedRouter {
         method: MethodKind,
         accounts: impl IntoIterator<Item = AccountRef>,
     ) -> Self {
-        self.list(Some(currency), Some(method), accounts, format!("first list for {currency} by {method:?}"))
+        self.list(
+            Some(currency),
+            Some(method),
+            accounts,
+            format!("first list for {currency} by {method:?}"),
+        )
     }
 
     /// For all others.
@@ -71,7 +81,12 @@ impl OrderedRouter {
         accounts: impl IntoIterator<Item = AccountRef>,
         why: String,
     ) -> Self {
-        self.lists.push(List { currency, method, accounts: accounts.into_iter().collect(), why });
+        self.lists.push(List {
+            currency,
+            method,
+            accounts: accounts.into_iter().collect(),
+            why,
+        });
         self
     }
 }
@@ -79,11 +94,15 @@ impl OrderedRouter {
 impl Router for OrderedRouter {
     fn route(&self, facts: &RouteFacts<'_>) -> Plan {
         let fits = |list: &&List| {
-            list.currency.is_none_or(|currency| currency == facts.amount.currency())
+            list.currency
+                .is_none_or(|currency| currency == facts.amount.currency())
                 && list.method.is_none_or(|method| method == facts.method.kind())
         };
         match self.lists.iter().find(fits) {
-            Some(list) => list.accounts.iter().fold(Plan::new(), |plan, account| plan.then(account.clone(), &list.why)),
+            Some(list) => list
+                .accounts
+                .iter()
+                .fold(Plan::new(), |plan, account| plan.then(account.clone(), &list.why)),
             None => facts.candidates.iter().fold(Plan::new(), |plan, candidate| {
                 plan.then(candidate.account.clone(), "in the order of registration")
             }),

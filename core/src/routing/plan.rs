@@ -65,13 +65,19 @@ impl Plan {
 
     /// The payment goes nowhere; the caller gets the reason.
     pub fn block(reason: impl Into<String>) -> Self {
-        Self { accounts: Vec::new(), blocked: Some(reason.into()) }
+        Self {
+            accounts: Vec::new(),
+            blocked: Some(reason.into()),
+        }
     }
 
     /// Next this account, for this reason.
     #[must_use]
     pub fn then(mut self, account: AccountRef, reason: impl Into<String>) -> Self {
-        self.accounts.push(PlannedAccount { account, reason: reason.into() });
+        self.accounts.push(PlannedAccount {
+            account,
+            reason: reason.into(),
+        });
         self
     }
 

@@ -108,9 +108,13 @@ fn open(state: &Session, command: &Command, at: Timestamp) -> Result<SessionHapp
         Command::Create(_) => Err(Error::illegal(state.status.as_str(), command.name())),
         Command::Submit { .. } if at >= state.expires_at => Err(expired(state)),
         Command::Submit { intent } => Ok(SessionHappened::Submitted { intent: *intent }),
-        Command::StepBack => Ok(SessionHappened::Moved { to: SessionStatus::Pending }),
+        Command::StepBack => Ok(SessionHappened::Moved {
+            to: SessionStatus::Pending,
+        }),
         Command::Cancel if processing => Err(Error::illegal(state.status.as_str(), command.name())),
-        Command::Cancel => Ok(SessionHappened::Moved { to: SessionStatus::Cancelled }),
+        Command::Cancel => Ok(SessionHappened::Moved {
+            to: SessionStatus::Cancelled,
+        }),
         Command::Expire(reason) => Ok(SessionHappened::Expired { reason: *reason }),
     }
 }
@@ -118,16 +122,19 @@ fn open(state: &Session, command: &Command, at: Timestamp) -> Result<SessionHapp
 fn expired(state: &Session) -> Error {
     match state.expired {
         Some(ExpiryReason::OutcomeUnknown) => Error::in_progress(None),
-        Some(ExpiryReason::TimeIsUp) | None => {
-            Error::new(ErrorKind::SessionExpired, "the session's time is up: a new one may be made")
-        }
+        Some(ExpiryReason::TimeIsUp) | None => Error::new(
+            ErrorKind::SessionExpired,
+            "the session's time is up: a new one may be made",
+        ),
     }
 }
 
 /// What the payment's state makes of its session: an event, or none. Success takes precedence.
 pub(crate) fn observe(state: &Session, intent: &Intent, at: Timestamp) -> Option<SessionEvent> {
     let wanted = match intent.status {
-        IntentStatus::Authorized | IntentStatus::Captured | IntentStatus::Succeeded => SessionStatus::Succeeded,
+        IntentStatus::Authorized | IntentStatus::Captured | IntentStatus::Succeeded => {
+            SessionStatus::Succeeded
+        }
         IntentStatus::Failed => SessionStatus::Failed,
         IntentStatus::Created | IntentStatus::Scheduled | IntentStatus::Cancelled | IntentStatus::Voided => {
             SessionStatus::Pending

@@ -9,13 +9,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use machine::{Command, SessionEvent, SessionHappened, apply, decide, observe};
+pub(crate) use machine::{Command, SessionEvent, apply, decide, observe};
 
 use crate::error::{Error, Fault};
 use crate::id::{PaymentIntentId, SessionId};
-use crate::intent::{
-    CaptureMethod, IntentDetails, IntentMode, Limits, Metadata, NewIntent, SESSION_LIFE,
-};
+use crate::intent::{CaptureMethod, IntentDetails, IntentMode, Limits, Metadata, NewIntent, SESSION_LIFE};
 use crate::money::{Currency, Money};
 use crate::time::Timestamp;
 
@@ -39,8 +37,14 @@ pub enum SessionStatus {
 
 impl SessionStatus {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::Processing, Self::Succeeded, Self::Failed, Self::Expired, Self::Cancelled];
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Processing,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Expired,
+        Self::Cancelled,
+    ];
 
     /// The stable word for this state.
     pub const fn as_str(self) -> &'static str {
@@ -94,7 +98,7 @@ pub enum OnSubmit {
 /// The whole state of a session, as its row keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Session {
+pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) mode: IntentMode,
     pub(crate) amount: Money,
@@ -213,18 +217,36 @@ impl NewSession {
             Ok(()) => Vec::new(),
             Err(error) => error.faults().to_vec(),
         };
-        let urls = [("success_url", &self.success_url), ("cancel_url", &self.cancel_url)];
+        let urls = [
+            ("success_url", &self.success_url),
+            ("cancel_url", &self.cancel_url),
+        ];
         for (field, url) in urls {
-            faults.extend(url.as_deref().and_then(|url| crate::intent::check_url(field, url)));
+            faults.extend(
+                url.as_deref()
+                    .and_then(|url| crate::intent::check_url(field, url)),
+            );
         }
         if !(300..=3_600).contains(&self.expires_in_secs) {
-            faults.push(Fault::new("expires_in", "out of range", "use 300 to 3,600 seconds"));
+            faults.push(Fault::new(
+                "expires_in",
+                "out of range",
+                "use 300 to 3,600 seconds",
+            ));
         }
         if self.intent.scheduled_for.is_some() || self.intent.expires_at.is_some() {
             let remedy = "leave scheduled_for and expires_at out: the session's own time holds";
-            faults.push(Fault::new("expires_at", "a session's payment is made while the buyer is there", remedy));
+            faults.push(Fault::new(
+                "expires_at",
+                "a session's payment is made while the buyer is there",
+                remedy,
+            ));
         }
-        if faults.is_empty() { Ok(()) } else { Err(Error::invalid_all(faults)) }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::invalid_all(faults))
+        }
     }
 }
 

@@ -183,10 +183,7 @@ async fn jobs_are_found_by_when_they_are_due() {
     );
     // A scan, but of the index that holds only the rows in question.
     let plan = plans.of(jobs::count_attention()).await;
-    assert_eq!(
-        plan,
-        ["SCAN paymux_rows USING INDEX paymux_rows_attention"]
-    );
+    assert_eq!(plan, ["SCAN paymux_rows USING INDEX paymux_rows_attention"]);
 }
 
 #[tokio::test]
