@@ -1,0 +1,12 @@
+//! Runs the server, and prints its address.
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let standin = paymux_standin_stripe::Standin::start().await?;
+    println!(
+        "STRIPE_API_BASE={}\nSTRIPE_SECRET_KEY=sk_test_standin",
+        standin.base_url()
+    );
+    standin.wait().await;
+    Ok(())
+}
