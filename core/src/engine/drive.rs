@@ -23,7 +23,7 @@ use crate::intent::{
     Source,
 };
 use crate::secret::Volatile;
-use crate::store::{JobKey, Queue, RowKey, RowKind};
+use crate::store::{Due, JobKey, JobWrite, Queue, RowKey, RowKind};
 use crate::tenant::Tenant;
 
 /// An operation that is under way: the call to send next, and the lease that allows it.
@@ -188,7 +188,11 @@ impl Inner {
                 handle: Some(handle.clone()),
             };
             let events = [IntentEvent { at: work.at, what }];
-            work.epoch(job_key(&before.state, operation), drive.epoch);
+            let job = job_key(&before.state, operation);
+            work.epoch(job, drive.epoch);
+            // The next call has a deadline of its own, which has to end before the job is due.
+            let due = Due::After(self.policy.call_timeout + self.policy.grace);
+            work.job(JobWrite::Reschedule { key: job, due });
             match self.write_intent(tenant, work, Some(&before), &events).await {
                 Ok(after) => {
                     let drive = Drive {

@@ -58,6 +58,10 @@ struct StoredNotice {
     act: String,
     stage: NoticeStage,
     tries: u32,
+    /// The unique of a notice without an event's identifier: repeats are taken as one while it waits, and it is
+    /// given up when the notice is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    coalesced: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +160,7 @@ impl Inner {
             None => self.home_of(endpoint, &account).await?,
         };
         let mut work = self.work();
+        let name = name_of(&account, &notice);
         let stored = StoredNotice {
             account: account.clone(),
             kind: notice.kind,
@@ -164,11 +169,15 @@ impl Inner {
             act: notice.act.clone(),
             stage: NoticeStage::Received,
             tries: 0,
+            coalesced: match notice.event {
+                Some(_) => None,
+                None => Some(name.clone()),
+            },
         };
         let key = RowKey::new(RowKind::Notice, self.uuid());
         work.batch.preconditions.push(Precondition::Absent(key));
         work.batch.puts.push(notice_row(key, 1, &stored, work.at)?);
-        let unique = UniqueKey::new(Scope::Notice, name_of(&account, &notice));
+        let unique = UniqueKey::new(Scope::Notice, name);
         work.unique(UniqueWrite::Insert(Unique {
             key: unique,
             target: Some(key),
@@ -431,7 +440,11 @@ impl Inner {
             act: stored.act.clone(),
             stage,
             tries: stored.tries + 1,
+            coalesced: stored.coalesced.clone(),
         };
+        if let (JobWrite::Done(_), Some(name)) = (&job, &stored.coalesced) {
+            work.unique(UniqueWrite::Delete(UniqueKey::new(Scope::Notice, name)));
+        }
         work.batch
             .preconditions
             .push(Precondition::Version(row.key, row.version));

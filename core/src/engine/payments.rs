@@ -151,13 +151,13 @@ impl Payments {
         new: NewIntent,
         method: Option<PaymentMethod>,
     ) -> Result<Reply<PaymentIntent>> {
-        new.check(self.limits())?;
         let claimed = Claimed::new("create_intent", key, &(&new, &method))?;
         match self.engine.before::<Intent>(&self.tenant, &claimed).await? {
             Before::Done(loaded) => return Ok(Reply::replayed(loaded.view())),
             Before::Underway(..) => return Err(Error::in_progress(None)),
             Before::Nothing => {}
         }
+        new.check(self.limits())?;
         let planned = self.planned(&claimed, self.new_state(new, None, method)).await?;
         let (batch, value) = (planned.batch, planned.value);
         let work = super::commit::Work {
@@ -217,6 +217,10 @@ impl Payments {
         with: impl Into<Confirm>,
     ) -> Result<Reply<PaymentOutcome>> {
         let with = with.into();
+        let claimed = Claimed::new("create_and_confirm", key, &(&new, &with))?;
+        if let Some(reply) = self.replay_payment(&claimed).await? {
+            return Ok(reply);
+        }
         new.check(self.limits())?;
         if new.scheduled_for.is_some() {
             let fault = Fault::new(
@@ -225,10 +229,6 @@ impl Payments {
                 "use Payments::schedule",
             );
             return Err(Error::invalid(fault));
-        }
-        let claimed = Claimed::new("create_and_confirm", key, &(&new, &with))?;
-        if let Some(reply) = self.replay_payment(&claimed).await? {
-            return Ok(reply);
         }
         let state = self.new_state(new, None, None);
         self.confirm_state(claimed, None, state, with).await

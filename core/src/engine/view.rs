@@ -382,5 +382,5 @@ pub(crate) fn not_executed() -> Error {
 
 /// Why a payment that was authorized and given back is no payment.
 fn given_back() -> Decline {
-    Decline::new(DeclineCode::PayerCancelled, DeclineKind::Hard, None)
+    Decline::new(DeclineCode::GenericDecline, DeclineKind::Hard, None)
 }

@@ -781,10 +781,12 @@ fn plausible(attempt: &Attempt, state: &Intent, standing: &Standing) -> bool {
         | AuthorizeReport::Voided(..)
         | AuthorizeReport::Unexecuted(_) => None,
     };
+    // What failed of what was taken may be taken again.
+    let failed = standing.failed.map_or(0, Money::minor).max(attempt.known.failed_minor);
+    let net = standing.captured.map(|taken| Money::from_minor((taken.minor() - failed).max(0), taken.currency()));
     let amounts = [
         standing.authorized,
-        standing.captured,
-        standing.failed,
+        net,
         standing.refunded,
         standing.returned,
         part,
