@@ -7,59 +7,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use paymux_core::connector::prelude::*;
 use paymux_core::connector::{Outcome, outcome_of};
 use paymux_core::{Mode, OperationId, RefundReason};
+use paymux_http::HttpTransport;
 use paymux_stripe::Stripe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use crate::fixture::{Asked, key};
-
-/// Plain HTTP/1.1, a connection for each request.
-#[derive(Debug)]
-pub(crate) struct Wire;
-
-#[async_trait]
-impl Transport for Wire {
-    async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        let address = request.url().strip_prefix("http://").expect("plain HTTP");
-        let (host, path) = address.split_once('/').expect("a path");
-        let mut stream = TcpStream::connect(host)
-            .await
-            .map_err(|_| TransportError::NotSent("no connection"))?;
-        let mut head = format!(
-            "{} /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}\r\n",
-            request.method(),
-            request.bytes().len()
-        );
-        for (name, value) in request.headers() {
-            head.push_str(&format!("{name}: {}\r\n", value.to_str().expect("ASCII")));
-        }
-        head.push_str("\r\n");
-        let lost = |_| TransportError::Unknown("reset");
-        stream.write_all(head.as_bytes()).await.map_err(lost)?;
-        stream.write_all(request.bytes()).await.map_err(lost)?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.map_err(lost)?;
-        parsed(&answer).ok_or(TransportError::Unknown("incomplete"))
-    }
-}
-
-fn parsed(answer: &[u8]) -> Option<Response> {
-    let end = answer.windows(4).position(|at| at == b"\r\n\r\n")?;
-    let mut lines = std::str::from_utf8(&answer[..end]).ok()?.split("\r\n");
-    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-    let mut headers = http::HeaderMap::new();
-    for line in lines {
-        let (name, value) = line.split_once(": ")?;
-        headers.insert(http::HeaderName::try_from(name).ok()?, value.parse().ok()?);
-    }
-    let body = &answer[end + 4..];
-    let length: usize = headers.get("content-length")?.to_str().ok()?.parse().ok()?;
-    (body.len() == length).then(|| Response::from_parts(status, headers, Bytes::copy_from_slice(body)))
-}
 
 /// An account at a server.
 pub(crate) struct Account {
     pub(crate) connector: Connector,
+    transport: Arc<dyn Transport>,
     base: String,
     secret: String,
 }
@@ -70,8 +28,10 @@ impl Account {
     }
 
     pub(crate) fn of(stripe: Stripe, base: &str, secret: &str) -> Self {
+        let transport: Arc<dyn Transport> = Arc::new(HttpTransport::builder().build().expect("a transport"));
         Self {
-            connector: stripe.base_url(base).connector(Arc::new(Wire)),
+            connector: stripe.base_url(base).connector(transport.clone()),
+            transport,
             base: base.to_owned(),
             secret: secret.to_owned(),
         }
@@ -81,7 +41,7 @@ impl Account {
     pub(crate) async fn ask<O: Asked>(&self, number: u8, op: &O) -> Outcome<O::Report> {
         let exchange = O::exchange(&self.connector);
         let request = exchange.request(op, &key(number, O::STEP)).expect("can be asked");
-        match Wire.send(request).await {
+        match self.transport.send(request).await {
             Ok(answer) => outcome_of(exchange, op, &answer, Echoes::Nothing),
             Err(TransportError::NotSent(why)) => panic!("the server is gone: {why}"),
             Err(TransportError::Unknown(why)) => unknown(why),
@@ -125,13 +85,13 @@ impl Account {
         let request = Request::post(format!("{}{path}", self.base))
             .bearer(&Secret::from(self.secret.as_str()))
             .body("application/x-www-form-urlencoded", form.to_owned());
-        Wire.send(request).await.expect("answers")
+        self.transport.send(request).await.expect("answers")
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {
         let request =
             Request::get(format!("{}{path}", self.base)).bearer(&Secret::from(self.secret.as_str()));
-        Wire.send(request).await.expect("answers")
+        self.transport.send(request).await.expect("answers")
     }
 }
 
@@ -149,6 +109,7 @@ pub(crate) fn number() -> u8 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+#[allow(clippy::disallowed_methods, reason = "servers sign with the time as it is")]
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Timestamp::from_secs(i64::try_from(since.as_secs()).unwrap())

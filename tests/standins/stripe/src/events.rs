@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::book::Book;
 use crate::render::{self, Expand};
+use crate::server::pause;
 
 /// Where events are posted, and what they are signed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +82,7 @@ pub(crate) async fn deliver(endpoint: Endpoint, event: Event, now: impl Fn() -> 
         if post(&endpoint, &body, now()).await == Some(true) {
             return;
         }
-        tokio::time::sleep(PAUSE * 2_u32.pow(tried)).await;
+        pause(PAUSE * 2_u32.pow(tried)).await;
     }
 }
 
