@@ -128,6 +128,16 @@ impl Payment {
         }
     }
 
+    /// How much of what was accepted to be taken failed after all.
+    pub(crate) fn failed(&self) -> Money {
+        let failed = self
+            .captures
+            .iter()
+            .filter(|capture| capture.state == CaptureState::Failed);
+        let minor = failed.map(|capture| capture.amount.minor()).sum();
+        Money::from_minor(minor, self.amount.currency())
+    }
+
     /// How much of the payer's money the merchant has: captured, less refunded and returned.
     pub fn kept(&self) -> Money {
         let kept = self

@@ -366,12 +366,15 @@ fn executed(payment: PaymentObject) -> Result<AuthorizeReport, CallError> {
 }
 
 pub(crate) fn standing(payment: PaymentObject) -> Result<Standing, CallError> {
-    let (authorized, captured) = (payment.authorized, payment.captured);
+    let (authorized, failed) = (payment.authorized, payment.failed);
+    let taken = payment.captured.checked_add(failed);
+    let captured = taken.map_err(|_| CallError::unknown("sums that don't add"))?;
     let (refunded, returned) = (payment.refunded, payment.returned);
     let standing = Standing::from(report(payment)?);
     Ok(standing
         .authorized(authorized)
         .captured(captured)
+        .failed(failed)
         .refunded(refunded)
         .returned(returned))
 }
@@ -394,6 +397,10 @@ fn report(payment: PaymentObject) -> Result<AuthorizeReport, CallError> {
         PaymentState::Captured => AuthorizeReport::Captured(approval(payment, echo)),
         PaymentState::Settled => AuthorizeReport::Settled(approval(payment, echo)),
         PaymentState::Verified => AuthorizeReport::Verified(approval(payment, echo)),
+        // It was taken once, and failed later: what failed of it says so.
+        PaymentState::Declined if payment.failed.minor() > 0 => {
+            AuthorizeReport::Captured(approval(payment, echo))
+        }
         PaymentState::Declined => {
             let word = payment
                 .code

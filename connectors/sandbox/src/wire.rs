@@ -130,6 +130,8 @@ pub(crate) struct PaymentObject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) part: Option<Money>,
     pub(crate) captured: Money,
+    /// What a bank refused of what it had accepted to be taken.
+    pub(crate) failed: Money,
     pub(crate) refunded: Money,
     pub(crate) returned: Money,
     pub(crate) multicapture: Grant,

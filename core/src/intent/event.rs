@@ -534,7 +534,7 @@ impl Known {
         let closed = self.closed.is_set() && self.captured_minor == 0;
         if self.captured.is_set() && self.failed_minor > 0 && self.failed_minor >= self.captured_minor {
             AttemptStatus::Failed
-        } else if self.voided.is_set() || (closed && self.authorized.is_set()) {
+        } else if (self.voided.is_set() && self.captured_minor > 0) || (closed && self.authorized.is_set()) {
             AttemptStatus::Voided
         } else if self.settled.is_set() {
             AttemptStatus::Settled

@@ -260,7 +260,8 @@ impl Merge<'_> {
                     }
                 }
                 OperationKind::Void | OperationKind::Cancel | OperationKind::CompensateVoid => {
-                    if let Some(done) = closing(operation.kind, status) {
+                    let taken_before = self.state.lock(operation.id).map(|open| open.baseline);
+                    if let Some(done) = closing(operation.kind, status, taken_before) {
                         self.finish_closing(&operation, done);
                     }
                 }
@@ -706,7 +707,13 @@ impl Known {
                     self.declined = Some(decline.clone());
                 }
             }
-            AuthorizeReport::Voided(..) => self.closed = Mark::Set,
+            AuthorizeReport::Voided(..) => {
+                self.closed = Mark::Set;
+                // Closed, and nothing of it is taken: what was taken before was voided.
+                if standing.captured.is_some_and(|taken| taken.minor() == 0) {
+                    self.voided = Mark::Set;
+                }
+            }
             AuthorizeReport::Unexecuted(_) => {}
         }
         self.authorized_minor = self.authorized_minor.max(minor(standing.authorized));
@@ -782,8 +789,13 @@ fn plausible(attempt: &Attempt, state: &Intent, standing: &Standing) -> bool {
         | AuthorizeReport::Unexecuted(_) => None,
     };
     // What failed of what was taken may be taken again.
-    let failed = standing.failed.map_or(0, Money::minor).max(attempt.known.failed_minor);
-    let net = standing.captured.map(|taken| Money::from_minor((taken.minor() - failed).max(0), taken.currency()));
+    let failed = standing
+        .failed
+        .map_or(0, Money::minor)
+        .max(attempt.known.failed_minor);
+    let net = standing
+        .captured
+        .map(|taken| Money::from_minor((taken.minor() - failed).max(0), taken.currency()));
     let amounts = [
         standing.authorized,
         net,
@@ -817,8 +829,9 @@ fn answered(report: &AuthorizeReport, kind: OperationKind, reading: Reading) -> 
     }
 }
 
-/// How a void or cancel ends, seen from where the attempt stands.
-fn closing(kind: OperationKind, status: AttemptStatus) -> Option<OperationStatus> {
+/// How a void or cancel ends, seen from where the attempt stands. Money that was taken before a void of it says
+/// nothing about the void; money that was taken instead of it does.
+fn closing(kind: OperationKind, status: AttemptStatus, taken_before: Option<i64>) -> Option<OperationStatus> {
     match status {
         AttemptStatus::Voided | AttemptStatus::Cancelled | AttemptStatus::Failed => {
             Some(OperationStatus::Done)
@@ -827,7 +840,9 @@ fn closing(kind: OperationKind, status: AttemptStatus) -> Option<OperationStatus
             OperationKind::Cancel => Some(OperationStatus::Done),
             _other => None,
         },
-        AttemptStatus::Captured | AttemptStatus::Settled => Some(OperationStatus::NotExecuted),
+        AttemptStatus::Captured | AttemptStatus::Settled => {
+            (taken_before == Some(0)).then_some(OperationStatus::NotExecuted)
+        }
         AttemptStatus::Authorized => match kind {
             OperationKind::Cancel => Some(OperationStatus::NotExecuted),
             _other => None,

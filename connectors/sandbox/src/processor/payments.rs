@@ -328,6 +328,7 @@ impl Processor {
             authorized: payment.authorized,
             part: Some(payment.authorized).filter(|part| part.minor() < payment.amount.minor()),
             captured: payment.captured,
+            failed: payment.failed(),
             refunded: payment.refunded,
             returned: payment.returned,
             multicapture: grant(shape.multicapture == Offer::Offered),

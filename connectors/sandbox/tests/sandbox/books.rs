@@ -39,10 +39,18 @@ fn what_happens_at_the_processor_shows_in_reads() {
 
     let (name, handle) = caller.approved("tok_approve", CaptureMethod::Automatic);
     caller.sandbox.fail_capture(handle.as_str()).unwrap();
-    assert!(matches!(
-        caller.stands(&name, &handle),
-        AuthorizeReport::Declined(_)
-    ));
+    let Outcome::Answered(ReadReport::Found(standing)) = caller.read(&name, &handle) else {
+        panic!()
+    };
+    assert!(
+        matches!(standing.report, AuthorizeReport::Captured(_)),
+        "taken once"
+    );
+    assert_eq!(
+        (standing.captured, standing.failed),
+        (Some(eur(10_000)), Some(eur(10_000))),
+        "and failed later"
+    );
 
     let (name, handle) = caller.approved("tok_approve", CaptureMethod::Manual);
     caller.capture(&handle, 3_000, Rest::Keep);
