@@ -107,10 +107,17 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    pub(super) async fn roll_back(mut self) -> Result<(), Failure> {
-        Script::new("ROLLBACK").run(self.conn()?).await?;
+    pub(super) async fn roll_back(mut self) {
+        if let Ok(conn) = self.conn()
+            && Script::new("ROLLBACK").run(conn).await.is_ok()
+        {
+            self.open = false;
+        }
+    }
+
+    /// The caller's script has committed it.
+    pub(super) fn ended(&mut self) {
         self.open = false;
-        Ok(())
     }
 }
 

@@ -4,30 +4,42 @@ use paymux_core::store::{StoreError, StoreErrorKind};
 
 /// Why a statement failed: the store's own error, with what sqlx said as its source.
 #[derive(Debug)]
-pub(super) struct Failure(StoreError);
+pub(super) struct Failure {
+    error: StoreError,
+    /// SQLite's primary result code, where it is SQLite that failed.
+    code: Option<u32>,
+}
 
 impl Failure {
     pub(super) fn kind(&self) -> StoreErrorKind {
-        self.0.kind()
+        self.error.kind()
+    }
+
+    /// Whether a script stopped itself, or met a constraint.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.code, Some(ERROR | CONSTRAINT))
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self(error)
+        Self { error, code: None }
     }
 }
 
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
-        failure.0
+        failure.error
     }
 }
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         let (kind, message) = explain(&error);
-        Self(StoreError::new(kind, message).caused_by(error))
+        Self {
+            code: primary_code(&error),
+            error: StoreError::new(kind, message).caused_by(error),
+        }
     }
 }
 
@@ -72,13 +84,15 @@ fn explain(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
     }
 }
 
-pub(super) const BUSY: u32 = 5;
+const ERROR: u32 = 1;
+const BUSY: u32 = 5;
 const LOCKED: u32 = 6;
 const READONLY: u32 = 8;
 const IOERR: u32 = 10;
 const CORRUPT: u32 = 11;
 const FULL: u32 = 13;
 pub(super) const CANTOPEN: u32 = 14;
+const CONSTRAINT: u32 = 19;
 const NOTADB: u32 = 26;
 
 pub(super) fn primary_code(error: &sqlx::Error) -> Option<u32> {

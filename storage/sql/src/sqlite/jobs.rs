@@ -73,11 +73,10 @@ pub(super) fn claim(request: &ClaimRequest, now: Option<i64>) -> Script {
     script
         .push(NOW)
         .push(" ORDER BY due LIMIT ?) RETURNING claimed_due, tenant, row_kind, row_id, child, epoch");
-    // A lease of over 100,000 years would not fit SQLite's integers.
-    let lease_ms = i64::try_from(request.lease.as_millis())
-        .unwrap_or(i64::MAX)
-        .min(1 << 52);
-    script.bind(now).bind(lease_ms).text(request.queue.as_str());
+    script
+        .bind(now)
+        .millis(request.lease)
+        .text(request.queue.as_str());
     script.bind(now).bind(i64::from(request.limit));
     script
 }

@@ -3,6 +3,7 @@
 mod commit;
 mod connections;
 mod error;
+mod gate;
 mod jobs;
 mod open;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod purge;
 mod read;
 mod schema;
 mod script;
+mod write;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

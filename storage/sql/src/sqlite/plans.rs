@@ -8,7 +8,7 @@ use paymux_core::{Bytes, Tenant, Timestamp};
 use uuid::Uuid;
 
 use super::script::{Script, tenant_text};
-use super::{SqliteStore, commit, jobs, purge, read};
+use super::{SqliteStore, gate, jobs, purge, read};
 
 const TIME: Timestamp = Timestamp::from_secs(1_767_225_600);
 
@@ -222,10 +222,10 @@ async fn a_commit_asks_by_primary_keys_alone() {
         body: Bytes::new(),
     }];
     let tenant = tenant_text(&plans.tenant);
-    let checks = commit::checks(&batch);
+    let checks = gate::checks(&batch);
     assert_eq!(checks.len(), 6);
     let plan = plans
-        .of(commit::gate("", None, &tenant, batch.commit_id, &checks))
+        .of(gate::gate("", None, &tenant, batch.commit_id, &checks))
         .await;
     plans.searches(&plan, "PRIMARY KEY (commit_id=? AND tenant=?)");
     plans.searches(

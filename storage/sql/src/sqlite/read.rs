@@ -7,8 +7,8 @@ use paymux_core::store::*;
 use sqlx::sqlite::SqliteRow;
 
 use super::Inner;
-use super::commit::owner;
 use super::error::Failure;
+use super::gate::owner;
 use super::script::{Columns, Script, tenant_text};
 
 const ROW: &str = "SELECT kind, id, version, schema, status, customer, reference, parent_kind, parent_id, attention, \

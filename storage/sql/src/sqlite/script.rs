@@ -1,11 +1,15 @@
 //! SQL text with its values, and rows read back.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use paymux_core::store::{RowKey, RowKind, StoreError};
+use futures_core::Stream;
+use paymux_core::store::{JobKey, RowKey, RowKind, StoreError};
 use paymux_core::{Tenant, Timestamp};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Row as _, SqliteConnection};
+use sqlx::{Arguments, AssertSqlSafe, Either, Executor as _, Row as _, SqliteConnection};
 use uuid::Uuid;
 
 use super::error::Failure;
@@ -19,6 +23,7 @@ use super::error::Failure;
 pub(super) struct Script {
     text: String,
     arguments: SqliteArguments,
+    statements: usize,
     wrong: Option<StoreError>,
 }
 
@@ -37,7 +42,13 @@ impl Script {
         self
     }
 
-    /// `text`, as often as there are `items`, with `between` in between.
+    /// Ends a statement after which another follows.
+    pub(super) fn end(&mut self) {
+        self.push("; ");
+        self.statements += 1;
+    }
+
+    /// What `push` says of each of `items`, with `between` in between.
     pub(super) fn list<T>(
         &mut self,
         items: &[T],
@@ -80,6 +91,22 @@ impl Script {
         self.text(key.kind.as_str()).uuid(key.id)
     }
 
+    pub(super) fn job(&mut self, tenant: &Arc<str>, job: JobKey) -> &mut Self {
+        self.tenant(tenant)
+            .text(job.queue.as_str())
+            .key(job.row)
+            .uuid(job.child)
+    }
+
+    /// SQLite's integers hold no more than a time and 100,000 years.
+    pub(super) fn millis(&mut self, duration: Duration) -> &mut Self {
+        self.bind(
+            i64::try_from(duration.as_millis())
+                .unwrap_or(i64::MAX)
+                .min(1 << 52),
+        )
+    }
+
     pub(super) fn time(&mut self, time: Option<Timestamp>) -> &mut Self {
         self.bind(time.map(Timestamp::as_millis))
     }
@@ -97,6 +124,7 @@ impl Script {
 
     /// How SQLite would run it; of several statements, the first.
     #[cfg(test)]
+    #[allow(clippy::unwrap_used)]
     pub(super) async fn plan(mut self, conn: &mut SqliteConnection) -> Vec<String> {
         self.text.insert_str(0, "EXPLAIN QUERY PLAN ");
         let steps = self.all(conn).await.unwrap();
@@ -120,9 +148,51 @@ impl Script {
         Ok(self.query()?.fetch_optional(conn).await?)
     }
 
+    /// Runs all of it, and says how far it came. It has [`Script::statements`] statements.
+    pub(super) async fn progress(self, conn: &mut SqliteConnection) -> Progress {
+        let mut progress = Progress {
+            done: 0,
+            first: None,
+            stopped: None,
+        };
+        let mut results = match self.query() {
+            Ok(query) => conn.fetch_many(query),
+            Err(failure) => {
+                progress.stopped = Some(failure);
+                return progress;
+            }
+        };
+        while let Some(result) = poll_fn(|cx| Pin::new(&mut results).poll_next(cx)).await {
+            match result {
+                Ok(Either::Left(_)) => progress.done += 1,
+                Ok(Either::Right(row)) => progress.first = progress.first.or(Some(row)),
+                Err(error) => {
+                    progress.stopped = Some(error.into());
+                    break;
+                }
+            }
+        }
+        progress
+    }
+
+    /// How many statements it has, if the last one isn't ended.
+    pub(super) fn statements(&self) -> usize {
+        self.statements + 1
+    }
+
     pub(super) async fn all(self, conn: &mut SqliteConnection) -> Result<Vec<SqliteRow>, Failure> {
         Ok(self.query()?.fetch_all(conn).await?)
     }
+}
+
+/// How far a script ran.
+pub(super) struct Progress {
+    /// How many of its statements it completed.
+    pub(super) done: usize,
+    /// The first row that one of them gave.
+    pub(super) first: Option<SqliteRow>,
+    /// What stopped it.
+    pub(super) stopped: Option<Failure>,
 }
 
 pub(super) fn tenant_text(tenant: &Tenant) -> Arc<str> {
