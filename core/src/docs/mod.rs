@@ -25,4 +25,10 @@ pub mod adr {
 
     #[doc = include_str!("adr/0005-endpoints-may-be-named.md")]
     pub mod adr_0005 {}
+
+    #[doc = include_str!("adr/0006-what-a-read-says.md")]
+    pub mod adr_0006 {}
+
+    #[doc = include_str!("adr/0007-history-before-events.md")]
+    pub mod adr_0007 {}
 }
