@@ -41,7 +41,10 @@ fn direction(package: &Package) -> Vec<Breach> {
         (&["paymux-core"], &[])
     } else if folder.starts_with("connectors/") {
         // Its tests may talk to a counterpart that shares no type with it.
-        (&["paymux-core"], &["paymux-testkit", "paymux-http", "paymux-standin-stripe"])
+        (
+            &["paymux-core"],
+            &["paymux-testkit", "paymux-http", "paymux-standin-stripe"],
+        )
     } else if folder.starts_with("storage/") {
         // The store in memory is the oracle for the others.
         (&["paymux-core"], &["paymux-testkit", "paymux-memory"])

@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::aggregate::Aggregate;
 use super::commit::Work;
-use super::payments::{Payments, stale};
+use super::operate::stale;
+use super::payments::Payments;
 use super::query::{Listing, UnknownQuery};
 use crate::connector::{
     Approval, AuthorizeReport, CaptureReport, CloseReport, Echo, Handle, NotExecuted, RefundReport, Standing,

@@ -12,22 +12,18 @@ use super::aggregate::{Aggregate, Loaded};
 use super::call::Call;
 use super::commit::{CommitFailure, unreadable};
 use super::drive::{Drive, Driven, Lease, Sending, WRITE_TRIES};
-use super::operation::OpRequest;
-use super::payments::{Payments, stale};
+use super::operate::stale;
+use super::payments::Payments;
 use super::refunds::RefundDrive;
 use super::resolve::Found;
-use super::route::Ask;
 use crate::connector::{NotExecuted, Outcome, RefundReadReport};
 use crate::error::Result;
 use crate::id::OperationId;
 use crate::intent::{
-    self, AttemptStatus, Challenge, Command, Ended, Happened, Intent, IntentEvent, IntentStatus, News,
-    OpStage, OpenOp, OperationKind, Reading, Rest, ReviewReason, RiskAfter, Source,
+    self, AttemptStatus, Command, Intent, News, OpStage, OpenOp, Reading, ReviewReason, Source,
 };
 use crate::refund::{self, RefundNews, RefundState};
-use crate::risk::RiskVerdict;
 use crate::secret::Volatile;
-use crate::session::{self, Session, SessionStatus};
 use crate::store::{Claim, ClaimRequest, Due, JobWrite, Queue, RowKind};
 use crate::tenant::Tenant;
 
@@ -265,7 +261,12 @@ impl Inner {
         self.later(claim, self.pause(&open)).await
     }
 
-    async fn raise(&self, tenant: &Tenant, loaded: &Loaded<Intent>, reason: ReviewReason) -> Result<()> {
+    pub(crate) async fn raise(
+        &self,
+        tenant: &Tenant,
+        loaded: &Loaded<Intent>,
+        reason: ReviewReason,
+    ) -> Result<()> {
         if loaded.state.review.is_some() {
             return Ok(());
         }
@@ -310,7 +311,7 @@ impl Inner {
         )
     }
 
-    fn payments(self: &Arc<Self>, tenant: &Tenant) -> Payments {
+    pub(crate) fn payments(self: &Arc<Self>, tenant: &Tenant) -> Payments {
         Payments {
             engine: self.clone(),
             tenant: tenant.clone(),
@@ -417,266 +418,6 @@ impl Inner {
             }
         }
         self.later(claim, self.pause(&open)).await
-    }
-
-    /// What an intent has waiting: its day, a compensation, the host's check after authorization.
-    async fn do_due(self: &Arc<Self>, claim: &Claim) -> Result<()> {
-        let Some(loaded) = self.load::<Intent>(&claim.tenant, claim.job.row.id).await? else {
-            return self.drop_job(claim).await;
-        };
-        self.later(claim, self.policy.recheck).await?;
-        let wanted = loaded.state.attempts.iter().find(|attempt| {
-            attempt.compensation.as_ref().is_some_and(|compensation| {
-                compensation.status == intent::CompensationStatus::Wanted && compensation.open_op.is_none()
-            })
-        });
-        if let Some(attempt) = wanted.cloned() {
-            return self.compensate(&claim.tenant, loaded, &attempt).await;
-        }
-        if loaded.state.risk_after == RiskAfter::Wanted {
-            return self.check_after(&claim.tenant, loaded).await;
-        }
-        match (loaded.state.status, loaded.state.scheduled_method.clone()) {
-            (IntentStatus::Scheduled, Some(method)) => {
-                self.confirm_scheduled(&claim.tenant, loaded, method).await
-            }
-            (_, _) => self.drop_job(claim).await,
-        }
-    }
-
-    /// Gives back what nobody wants: by void while nothing is captured, else by refund.
-    async fn compensate(
-        &self,
-        tenant: &Tenant,
-        loaded: Loaded<Intent>,
-        attempt: &intent::Attempt,
-    ) -> Result<()> {
-        let Some(connector) = self.connectors.get(tenant, &attempt.account).await? else {
-            return self.raise(tenant, &loaded, ReviewReason::NoConnector).await;
-        };
-        let (kind, minor) = match attempt.status {
-            AttemptStatus::Captured | AttemptStatus::Settled => {
-                let known = &attempt.known;
-                (
-                    OperationKind::CompensateRefund,
-                    known.captured_minor - known.failed_minor - known.refunded_minor,
-                )
-            }
-            AttemptStatus::Opened
-            | AttemptStatus::Pending
-            | AttemptStatus::RequiresAction
-            | AttemptStatus::NotExecuted
-            | AttemptStatus::Declined
-            | AttemptStatus::Cancelled
-            | AttemptStatus::Authorized
-            | AttemptStatus::Voided
-            | AttemptStatus::Failed => (OperationKind::CompensateVoid, attempt.known.authorized_minor),
-        };
-        let amount = loaded.state.money(minor);
-        let request = OpRequest {
-            kind,
-            amount,
-            rest: Rest::Release,
-            used: None,
-            ends: None,
-        };
-        let built = self.open_operation(&loaded.state, attempt, &connector, request);
-        let Ok((command, operation, call)) = built else {
-            return self
-                .raise(tenant, &loaded, ReviewReason::CompensationFailed)
-                .await;
-        };
-        let work = self.work();
-        let events = intent::decide(Some(&loaded.state), &command, work.at)?;
-        let after = self.write_intent(tenant, work, Some(&loaded), &events).await?;
-        self.drive(tenant, after, Drive::first(operation, connector, call))
-            .await?;
-        Ok(())
-    }
-
-    /// The host's check after an authorization: refuse voids, hold waits for a person, allow captures.
-    async fn check_after(&self, tenant: &Tenant, loaded: Loaded<Intent>) -> Result<()> {
-        let Some(risk) = &self.risk else { return Ok(()) };
-        let verdict = risk.after(tenant, &loaded.view()).await?;
-        self.decide_after(tenant, loaded, verdict).await.map(|_| ())
-    }
-
-    /// What follows the host's word on an authorization.
-    pub(crate) async fn decide_after(
-        &self,
-        tenant: &Tenant,
-        loaded: Loaded<Intent>,
-        verdict: RiskVerdict,
-    ) -> Result<Loaded<Intent>> {
-        let work = self.work();
-        let event = |what| IntentEvent { at: work.at, what };
-        let mut events = vec![event(Happened::RiskAfter(RiskAfter::Settled))];
-        let mut next = None;
-        let authorized = loaded.state.status == IntentStatus::Authorized && loaded.state.open_op.is_none();
-        if let (true, Some(attempt)) = (authorized, loaded.state.current().cloned()) {
-            let automatic = loaded.state.capture_method == intent::CaptureMethod::Automatic;
-            let kind = match verdict {
-                RiskVerdict::Allow if automatic => Some(OperationKind::Capture),
-                RiskVerdict::Refuse => Some(OperationKind::Void),
-                RiskVerdict::Allow | RiskVerdict::Hold => None,
-            };
-            if let Some(kind) = kind {
-                match self.follow(tenant, &loaded.state, &attempt, kind, None).await? {
-                    Some((more, drive)) => {
-                        events.extend(more);
-                        next = drive;
-                    }
-                    None => return Err(stale()),
-                }
-            }
-        }
-        if verdict == RiskVerdict::Hold {
-            events.push(event(Happened::ReviewRaised(ReviewReason::RiskHold)));
-        }
-        let after = self.write_intent(tenant, work, Some(&loaded), &events).await?;
-        match next {
-            Some(drive) => Ok(self.drive(tenant, after, drive).await?.loaded),
-            None => Ok(after),
-        }
-    }
-
-    /// A scheduled payment's day has come.
-    async fn confirm_scheduled(
-        self: &Arc<Self>,
-        tenant: &Tenant,
-        loaded: Loaded<Intent>,
-        method: crate::PaymentMethod,
-    ) -> Result<()> {
-        let plan = self.route(tenant, &loaded.state, &method).await?;
-        let ask = Ask {
-            method,
-            challenge: Challenge::AsNeeded,
-            used: None,
-        };
-        let opened = self.open_attempt(tenant, &loaded.state, &plan, &ask).await?;
-        let operation = opened.operation.id;
-        let command = Command::Due {
-            plan: opened.plan,
-            attempt: Box::new(opened.attempt),
-            operation: Box::new(opened.operation),
-        };
-        let work = self.work();
-        let events = intent::decide(Some(&loaded.state), &command, work.at)?;
-        let after = self.write_intent(tenant, work, Some(&loaded), &events).await?;
-        self.drive(
-            tenant,
-            after,
-            Drive::first(operation, opened.connector, opened.call),
-        )
-        .await?;
-        Ok(())
-    }
-
-    async fn expire_intent(self: &Arc<Self>, claim: &Claim) -> Result<()> {
-        let Some(loaded) = self.load::<Intent>(&claim.tenant, claim.job.row.id).await? else {
-            return self.drop_job(claim).await;
-        };
-        self.expire_loaded(&claim.tenant, loaded).await?;
-        self.later_if_open(claim).await
-    }
-
-    /// Ends an intent whose time is up: nothing that is under way is ended, only what waits.
-    async fn expire_loaded(
-        self: &Arc<Self>,
-        tenant: &Tenant,
-        loaded: Loaded<Intent>,
-    ) -> Result<Loaded<Intent>> {
-        match loaded.state.status {
-            IntentStatus::Created | IntentStatus::Scheduled => {
-                let work = self.work();
-                let events = intent::decide(Some(&loaded.state), &Command::Cancel(Ended::Expired), work.at)?;
-                Ok(self.write_intent(tenant, work, Some(&loaded), &events).await?)
-            }
-            IntentStatus::RequiresAction => {
-                self.payments(tenant)
-                    .close_live(loaded, Some(Ended::Expired))
-                    .await
-            }
-            IntentStatus::Processing
-            | IntentStatus::Authorized
-            | IntentStatus::Captured
-            | IntentStatus::Succeeded
-            | IntentStatus::Voided
-            | IntentStatus::Cancelled
-            | IntentStatus::Failed => Ok(loaded),
-        }
-    }
-
-    async fn later_if_open(&self, claim: &Claim) -> Result<()> {
-        let loaded = self.load::<Intent>(&claim.tenant, claim.job.row.id).await?;
-        match loaded.map(|loaded| loaded.state.status) {
-            Some(
-                IntentStatus::Created
-                | IntentStatus::Scheduled
-                | IntentStatus::RequiresAction
-                | IntentStatus::Processing,
-            ) => self.later(claim, self.policy.sync_every).await,
-            Some(
-                IntentStatus::Authorized
-                | IntentStatus::Captured
-                | IntentStatus::Succeeded
-                | IntentStatus::Voided
-                | IntentStatus::Cancelled
-                | IntentStatus::Failed,
-            )
-            | None => self.drop_job(claim).await,
-        }
-    }
-
-    async fn expire_session(self: &Arc<Self>, claim: &Claim) -> Result<()> {
-        let tenant = &claim.tenant;
-        let Some(loaded) = self.load::<Session>(tenant, claim.job.row.id).await? else {
-            return self.drop_job(claim).await;
-        };
-        match loaded.state.status {
-            SessionStatus::Succeeded | SessionStatus::Expired | SessionStatus::Cancelled => {
-                return self.drop_job(claim).await;
-            }
-            SessionStatus::Pending | SessionStatus::Processing | SessionStatus::Failed => {}
-        }
-        let intent = match loaded.state.intent {
-            Some(id) => self.load::<Intent>(tenant, id.uuid()).await?,
-            None => None,
-        };
-        let now = self.runtime.clock.now();
-        let review_at = loaded.state.expires_at.after(self.policy.review_after);
-        let mut reason = session::ExpiryReason::TimeIsUp;
-        if let Some(intent) = intent {
-            let intent = match intent.state.open_op {
-                Some(_) => intent,
-                None => match self.expire_loaded(tenant, intent.clone()).await {
-                    Ok(intent) => intent,
-                    Err(error) => {
-                        tracing::info!(%error, "a session's live attempt can't be closed yet");
-                        intent
-                    }
-                },
-            };
-            let in_flight = intent.state.open_op.is_some() || intent.state.live_attempt().is_some();
-            let holds = matches!(
-                intent.state.status,
-                IntentStatus::Authorized | IntentStatus::Captured | IntentStatus::Succeeded
-            );
-            match (in_flight, holds, now >= review_at) {
-                (_, true, _) => return self.drop_job(claim).await,
-                (true, false, false) => return self.later(claim, self.policy.sync_every).await,
-                (true, false, true) => reason = session::ExpiryReason::OutcomeUnknown,
-                (false, false, _) => {}
-            }
-        }
-        let loaded = self.reload(tenant, &loaded).await?;
-        let mut work = self.work();
-        let events = session::decide(Some(&loaded.state), &session::Command::Expire(reason), work.at)?;
-        self.include_session(&mut work, Some(&loaded), &events)?;
-        match self.commit(tenant, work).await {
-            Ok(()) => Ok(()),
-            Err(failure) => Err(failure.into()),
-        }
     }
 }
 

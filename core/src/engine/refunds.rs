@@ -8,7 +8,8 @@ use super::call::{Call, Report, ask};
 use super::commit::{CommitFailure, Work};
 use super::drive::WRITE_TRIES;
 use super::idempotency::{Before, Claimed, Conclusion, IdempotencyKey, conclude};
-use super::payments::{Payments, same_currency, stale};
+use super::operate::{same_currency, stale};
+use super::payments::Payments;
 use super::write::pointer;
 use crate::connector::{
     Connector, Contradiction, Doubt, Outcome, RefundReadReport, Requirement, Stage as CallStage, StepKey, op,

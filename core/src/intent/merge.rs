@@ -3,17 +3,17 @@
 
 use super::details::{CaptureMethod, Rest};
 use super::event::{Happened, IntentEvent, apply};
+use super::known::plausible;
 use super::state::{
-    Attempt, CaptureRecord, CompensationReason, CompensationStatus, Intent, Known, Mark, OpStage,
-    OperationKind, OperationRecord, ReviewReason, Waiting,
+    CaptureRecord, CompensationReason, CompensationStatus, Intent, Known, Mark, OpStage, OperationKind,
+    OperationRecord, ReviewReason,
 };
 use super::status::{AttemptStatus, CaptureStatus, OperationStatus};
 use crate::connector::{
-    Approval, AuthorizeReport, CaptureReport, CloseReport, Contradiction, Doubt, Handle, NotExecuted,
-    RefundReport, Standing,
+    AuthorizeReport, CaptureReport, CloseReport, Contradiction, Doubt, Handle, NotExecuted, RefundReport,
+    Standing,
 };
 use crate::id::{AttemptId, CaptureId, OperationId};
-use crate::money::Money;
 use crate::time::Timestamp;
 
 /// News of an intent.
@@ -665,148 +665,6 @@ impl Merge<'_> {
             self.contradict(ReviewReason::AmountMismatch);
         }
     }
-}
-
-impl Known {
-    /// Adds what a processor says of a payment. Join: whatever the order, the same is known in the end.
-    fn join(&mut self, standing: &Standing, attempt: &Attempt, at: Timestamp) {
-        let asked = attempt.amount.minor();
-        let minor = |money: Option<Money>| money.map_or(0, Money::minor);
-        if let Some(handle) = standing.report.handle() {
-            self.handle.get_or_insert_with(|| handle.clone());
-        }
-        match &standing.report {
-            AuthorizeReport::Authorized(approval) => {
-                self.hold(approval, standing.authorized.map_or(asked, Money::minor));
-            }
-            AuthorizeReport::PartiallyAuthorized(approval, part) => self.hold(approval, part.minor()),
-            AuthorizeReport::Captured(approval) => self.take(approval, asked, standing),
-            AuthorizeReport::Settled(approval) => {
-                self.take(approval, asked, standing);
-                self.settled = Mark::Set;
-            }
-            AuthorizeReport::Verified(approval) => {
-                self.approve(approval);
-                self.settled = Mark::Set;
-            }
-            AuthorizeReport::ActionNeeded(_, action, _) => {
-                self.wait(Waiting {
-                    at,
-                    action: Some(action.kept.clone()),
-                });
-            }
-            AuthorizeReport::Pending(..) => self.wait(Waiting { at, action: None }),
-            AuthorizeReport::Declined(decline) => {
-                // One decline is kept whatever the order: the one that sorts first.
-                let word = |decline: &crate::Decline| (decline.code, decline.network_code.clone());
-                if self
-                    .declined
-                    .as_ref()
-                    .is_none_or(|known| word(decline) < word(known))
-                {
-                    self.declined = Some(decline.clone());
-                }
-            }
-            AuthorizeReport::Voided(..) => {
-                self.closed = Mark::Set;
-                // Closed, and nothing of it is taken: what was taken before was voided.
-                if standing.captured.is_some_and(|taken| taken.minor() == 0) {
-                    self.voided = Mark::Set;
-                }
-            }
-            AuthorizeReport::Unexecuted(_) => {}
-        }
-        self.authorized_minor = self.authorized_minor.max(minor(standing.authorized));
-        self.captured_minor = self.captured_minor.max(minor(standing.captured));
-        self.failed_minor = self.failed_minor.max(minor(standing.failed));
-        self.refunded_minor = self.refunded_minor.max(minor(standing.refunded));
-        self.returned_minor = self.returned_minor.max(minor(standing.returned));
-    }
-
-    fn hold(&mut self, approval: &Approval, minor: i64) {
-        self.authorized = Mark::Set;
-        self.authorized_minor = self.authorized_minor.max(minor);
-        self.approve(approval);
-    }
-
-    fn take(&mut self, approval: &Approval, asked: i64, standing: &Standing) {
-        let total = standing.captured.map_or(asked, Money::minor);
-        self.hold(approval, standing.authorized.map_or(total, Money::minor));
-        self.captured = Mark::Set;
-        self.captured_minor = self.captured_minor.max(total);
-    }
-
-    fn approve(&mut self, approval: &Approval) {
-        let granted = &approval.granted;
-        self.granted.multicapture = self.granted.multicapture.max(granted.multicapture);
-        self.granted.incremental = self.granted.incremental.max(granted.incremental);
-        self.granted.capturable_max = self.granted.capturable_max.max(granted.capturable_max);
-        self.granted.capture_before = self.granted.capture_before.max(granted.capture_before);
-        if self.network_transaction_id.is_none() {
-            self.network_transaction_id
-                .clone_from(&approval.network_transaction_id);
-        }
-        if self.three_ds.is_none() {
-            self.three_ds.clone_from(&approval.three_ds);
-        }
-    }
-
-    fn wait(&mut self, news: Waiting) {
-        let order = |waiting: &Waiting| (waiting.at, waiting.action.is_some());
-        if self
-            .waiting
-            .as_ref()
-            .is_none_or(|known| order(known) < order(&news))
-        {
-            self.waiting = Some(news);
-        }
-    }
-}
-
-/// Whether the amounts can be those of this attempt: its currency, and not more than it asked for or was granted.
-fn plausible(attempt: &Attempt, state: &Intent, standing: &Standing) -> bool {
-    let currency = attempt.amount.currency();
-    let raised = state
-        .operations
-        .iter()
-        .filter(|operation| operation.attempt == attempt.id && operation.kind == OperationKind::Increment);
-    let asked = raised
-        .map(|operation| operation.amount.minor())
-        .max()
-        .unwrap_or(0)
-        .max(attempt.amount.minor());
-    let most = asked.max(attempt.known.granted.capturable_max.unwrap_or(0));
-    let part = match &standing.report {
-        AuthorizeReport::PartiallyAuthorized(_, part) => Some(*part),
-        AuthorizeReport::Authorized(_)
-        | AuthorizeReport::Captured(_)
-        | AuthorizeReport::Settled(_)
-        | AuthorizeReport::Verified(_)
-        | AuthorizeReport::ActionNeeded(..)
-        | AuthorizeReport::Pending(..)
-        | AuthorizeReport::Declined(_)
-        | AuthorizeReport::Voided(..)
-        | AuthorizeReport::Unexecuted(_) => None,
-    };
-    // What failed of what was taken may be taken again.
-    let failed = standing
-        .failed
-        .map_or(0, Money::minor)
-        .max(attempt.known.failed_minor);
-    let net = standing
-        .captured
-        .map(|taken| Money::from_minor((taken.minor() - failed).max(0), taken.currency()));
-    let amounts = [
-        standing.authorized,
-        net,
-        standing.refunded,
-        standing.returned,
-        part,
-    ];
-    amounts
-        .into_iter()
-        .flatten()
-        .all(|money| money.currency() == currency && (0..=most).contains(&money.minor()))
 }
 
 /// How an authorization or completion ends by this report, if it does.

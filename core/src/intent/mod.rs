@@ -5,6 +5,7 @@
 
 mod details;
 mod event;
+mod known;
 mod machine;
 mod merge;
 mod new;

@@ -1,0 +1,163 @@
+//! A confirmation: the host's check, the route, W1, the drive.
+
+use std::sync::Arc;
+
+use super::aggregate::{Aggregate, Loaded};
+use super::drive::Drive;
+use super::idempotency::Claimed;
+use super::payments::{Confirm, Payments};
+use super::route::{Ask, Opened};
+use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::intent::{self, Command, Intent, IntentStatus, PaymentIntent, PlanRecord};
+use crate::method::PaymentMethod;
+use crate::outcome::{PaymentOutcome, Reply};
+use crate::risk::RiskVerdict;
+
+impl Payments {
+    /// W1 of a confirmation, then its drive.
+    pub(crate) async fn confirm_state(
+        &self,
+        claimed: Claimed,
+        before: Option<Loaded<Intent>>,
+        state: Intent,
+        with: Confirm,
+    ) -> Result<Reply<PaymentOutcome>> {
+        let engine = &self.engine;
+        let plan = self.confirmable(&state, &with).await?;
+        match self.risk_before(&state, &with.method).await? {
+            RiskVerdict::Allow => {}
+            verdict @ (RiskVerdict::Refuse | RiskVerdict::Hold) => {
+                return self.risk_refused(claimed, before, state, verdict).await;
+            }
+        }
+        let ask = Ask {
+            method: with.method,
+            challenge: with.challenge,
+            used: Some(claimed.key_use()),
+        };
+        let opened = engine.open_attempt(&self.tenant, &state, &plan, &ask).await?;
+        let mut work = engine.work();
+        let mut events = match &before {
+            Some(_) => Vec::new(),
+            None => intent::decide(None, &Command::Create(Box::new(state.clone())), work.at)?,
+        };
+        let Opened {
+            plan,
+            attempt,
+            operation,
+            call,
+            connector,
+        } = opened;
+        let id = operation.id;
+        let command = Command::Confirm {
+            plan,
+            attempt: Box::new(attempt),
+            operation: Box::new(operation),
+        };
+        events.extend(intent::decide(Some(&state), &command, work.at)?);
+        work.unique(claimed.started(state.key())?);
+        self.submit_in(&mut work, &state).await?;
+        match engine
+            .write_intent(&self.tenant, work, before.as_ref(), &events)
+            .await
+        {
+            Ok(loaded) => {
+                let driven = self.drive(loaded, Drive::first(id, connector, call)).await?;
+                Ok(Reply::first(self.outcome(driven).await?))
+            }
+            Err(failure) => match self.replay_payment(&claimed).await? {
+                Some(reply) => Ok(reply),
+                None => Err(failure.into()),
+            },
+        }
+    }
+
+    /// Checks the state, and routes.
+    async fn confirmable(&self, state: &Intent, with: &Confirm) -> Result<PlanRecord> {
+        if let Some(open) = &state.open_op {
+            return Err(Error::in_progress(Some(open.id)));
+        }
+        match state.status {
+            IntentStatus::Created => {}
+            status @ (IntentStatus::Scheduled
+            | IntentStatus::RequiresAction
+            | IntentStatus::Processing
+            | IntentStatus::Authorized
+            | IntentStatus::Captured
+            | IntentStatus::Succeeded
+            | IntentStatus::Voided
+            | IntentStatus::Cancelled
+            | IntentStatus::Failed) => return Err(Error::transition(status, "confirm")),
+        }
+        if state
+            .expires_at
+            .is_some_and(|at| at <= self.engine.runtime.clock.now())
+        {
+            let fault = Fault::new("expires_at", "the payment's time is up", "make a new payment");
+            return Err(Error::invalid(fault));
+        }
+        if state
+            .review
+            .as_ref()
+            .is_some_and(|review| review.reason == intent::ReviewReason::RiskHold)
+        {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                "held for review: a person has to approve it first",
+            ));
+        }
+        let counted = state
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.status != intent::AttemptStatus::NotExecuted);
+        if counted.count() >= self.engine.policy.max_attempts {
+            let fault = Fault::new(
+                "attempts",
+                "the payment has no attempts left",
+                "make a new payment",
+            );
+            return Err(Error::invalid(fault));
+        }
+        self.engine.route(&self.tenant, state, &with.method).await
+    }
+
+    async fn risk_before(&self, state: &Intent, method: &PaymentMethod) -> Result<RiskVerdict> {
+        let Some(risk) = &self.engine.risk else {
+            return Ok(RiskVerdict::Allow);
+        };
+        let view = PaymentIntent {
+            state: Arc::new(state.clone()),
+            version: 0,
+        };
+        risk.before(&self.tenant, &view, method).await
+    }
+
+    /// The host's own check said no, or wants a person: written, nothing sent.
+    async fn risk_refused(
+        &self,
+        claimed: Claimed,
+        before: Option<Loaded<Intent>>,
+        state: Intent,
+        verdict: RiskVerdict,
+    ) -> Result<Reply<PaymentOutcome>> {
+        let mut work = self.engine.work();
+        let mut events = match &before {
+            Some(_) => Vec::new(),
+            None => intent::decide(None, &Command::Create(Box::new(state.clone())), work.at)?,
+        };
+        let command = match verdict {
+            RiskVerdict::Refuse => Command::Refuse,
+            RiskVerdict::Hold | RiskVerdict::Allow => Command::Hold,
+        };
+        events.extend(intent::decide(Some(&state), &command, work.at)?);
+        let after = self
+            .engine
+            .include_intent(&self.tenant, &mut work, before.as_ref(), &events)
+            .await?;
+        work.unique(claimed.done_at_once(&after.encode()?)?);
+        self.engine.commit(&self.tenant, work).await?;
+        Ok(Reply::first(
+            self.engine.payment_outcome(&self.tenant, &after, None).await?,
+        ))
+    }
+}

@@ -1,0 +1,407 @@
+//! What stands behind the verbs: one operation on a payment, from its key to its drive.
+
+use std::sync::Arc;
+
+use super::aggregate::{Aggregate, Loaded};
+use super::call::Call;
+use super::drive::{Drive, Driven, Sending};
+use super::idempotency::{Before, Claimed, IdempotencyKey, Stage};
+use super::operation::OpRequest;
+use super::payments::Payments;
+use crate::connector::Connector;
+use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::id::{OperationId, PaymentIntentId, SessionId};
+use crate::intent::{
+    self, Command, Ended, Intent, IntentStatus, Limits, NewIntent, OperationKind, Rest, Totals,
+};
+use crate::method::PaymentMethod;
+use crate::money::Money;
+use crate::outcome::{PaymentOutcome, Reply, VoidOutcome};
+use crate::secret::Volatile;
+use crate::store::RowKey;
+
+/// The operations behind the verbs.
+impl Payments {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            cap_minor: self.engine.policy.cap_minor,
+            now: self.engine.runtime.clock.now(),
+        }
+    }
+
+    pub(crate) async fn load(&self, id: &PaymentIntentId) -> Result<Loaded<Intent>> {
+        let found = match id.mode() == self.tenant.mode() {
+            true => self.engine.load::<Intent>(&self.tenant, id.uuid()).await?,
+            false => None,
+        };
+        found.ok_or_else(|| Error::not_found("id", "payment"))
+    }
+
+    pub(crate) fn new_state(
+        &self,
+        new: NewIntent,
+        session: Option<SessionId>,
+        scheduled_method: Option<PaymentMethod>,
+    ) -> Intent {
+        let now = self.engine.runtime.clock.now();
+        Intent {
+            id: PaymentIntentId::from_uuid(self.tenant.mode(), self.engine.uuid()),
+            mode: new.mode,
+            amount: new.amount,
+            capture_method: new.capture_method,
+            status: match new.scheduled_for {
+                Some(_) => IntentStatus::Scheduled,
+                None => IntentStatus::Created,
+            },
+            details: Arc::new(new.details),
+            session,
+            scheduled_for: new.scheduled_for,
+            scheduled_method,
+            expires_at: new.expires_at,
+            totals: Totals::default(),
+            attempts: Vec::new(),
+            captures: Vec::new(),
+            operations: Vec::new(),
+            open_op: None,
+            winner: None,
+            ended: None,
+            last_decline: None,
+            last_failure: None,
+            plan: None,
+            review: None,
+            risk_after: intent::RiskAfter::Settled,
+            refunds: std::collections::BTreeMap::new(),
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// What a key got before, as a payment's outcome.
+    pub(crate) async fn replay_payment(&self, claimed: &Claimed) -> Result<Option<Reply<PaymentOutcome>>> {
+        let loaded = match self.engine.before::<Intent>(&self.tenant, claimed).await? {
+            Before::Nothing => return Ok(None),
+            Before::Done(loaded) => loaded,
+            Before::Underway(stage, target) => self.underway(stage, target).await?,
+        };
+        let outcome = self.engine.payment_outcome(&self.tenant, &loaded, None).await?;
+        Ok(Some(Reply::replayed(outcome)))
+    }
+
+    /// In flight: in progress. Unknown: as it stands.
+    async fn underway(&self, stage: Stage, target: RowKey) -> Result<Loaded<Intent>> {
+        let loaded = self.engine.load::<Intent>(&self.tenant, target.id).await?;
+        match (stage, loaded) {
+            (Stage::Open | Stage::Done, Some(loaded)) => Ok(loaded),
+            (Stage::InProgress, Some(loaded)) => Err(Error::in_progress(
+                loaded.state.open_op.as_ref().map(|open| open.id),
+            )),
+            (_, None) => Err(Error::not_found("id", "payment")),
+        }
+    }
+
+    pub(crate) async fn connector(&self, account: &crate::AccountRef) -> Result<Arc<Connector>> {
+        self.engine
+            .connectors
+            .get(&self.tenant, account)
+            .await?
+            .ok_or_else(|| {
+                let fault = Fault::new(
+                    "account",
+                    format!("{account} isn't registered"),
+                    "register it again",
+                );
+                Error::new(ErrorKind::Connectors, "the payment's account isn't registered")
+                    .with_faults(vec![fault])
+            })
+    }
+
+    /// One operation on the current attempt: claim the key, build, W1, drive.
+    pub(crate) async fn operate(
+        &self,
+        verb: &'static str,
+        key: &IdempotencyKey,
+        id: &PaymentIntentId,
+        request: &impl serde::Serialize,
+        shape: impl FnOnce(&Intent) -> Result<(OperationKind, Money, Rest)>,
+    ) -> Result<Reply<(Loaded<Intent>, OperationId)>> {
+        let claimed = match verb {
+            "cancel" => Claimed::new(verb, key, id)?,
+            _other => Claimed::new(verb, key, &(id, request))?,
+        };
+        let loaded = self.load(id).await?;
+        match self.engine.before::<Intent>(&self.tenant, &claimed).await? {
+            Before::Nothing => {}
+            Before::Done(done) => return Ok(Reply::replayed(with_operation(done, &claimed)?)),
+            Before::Underway(stage, target) => {
+                let loaded = self.underway(stage, target).await?;
+                return Ok(Reply::replayed(with_operation(loaded, &claimed)?));
+            }
+        }
+        let (kind, amount, rest) = shape(&loaded.state)?;
+        let attempt = match kind {
+            OperationKind::Cancel => loaded.state.live_attempt(),
+            _other => loaded.state.current(),
+        };
+        let Some(attempt) = attempt.cloned() else {
+            return Err(Error::transition(loaded.state.status, verb));
+        };
+        let connector = self.connector(&attempt.account).await?;
+        let ends = match kind {
+            OperationKind::Cancel => Some(Ended::Cancelled),
+            _other => None,
+        };
+        let partial = kind == OperationKind::Capture && amount.minor() < loaded.state.totals.capturable();
+        if partial && !connector.capabilities.partial_capture.is_offered() {
+            return Err(Error::invalid(Fault::new(
+                "amount",
+                "the account captures whole authorizations alone",
+                "capture all of it",
+            )));
+        }
+        let request = OpRequest {
+            kind,
+            amount,
+            rest,
+            used: Some(claimed.key_use()),
+            ends,
+        };
+        let built = self
+            .engine
+            .open_operation(&loaded.state, &attempt, &connector, request);
+        let (command, operation, call) = match built {
+            Ok(built) => built,
+            // What the state forbids is said before what the account lacks.
+            Err(cannot) => {
+                self.refuse_by_state(&loaded.state, kind)?;
+                return Err(cannot.into());
+            }
+        };
+        let payload = Volatile::default();
+        let driven = self
+            .open_and_drive(
+                Some(&claimed),
+                loaded,
+                &command,
+                operation,
+                call,
+                connector,
+                payload,
+            )
+            .await?;
+        Ok(Reply::first((driven.loaded, operation)))
+    }
+
+    fn refuse_by_state(&self, state: &Intent, kind: OperationKind) -> Result<()> {
+        if let Some(open) = &state.open_op {
+            return Err(Error::in_progress(Some(open.id)));
+        }
+        let fits = match kind {
+            OperationKind::Cancel => matches!(
+                state.status,
+                IntentStatus::RequiresAction | IntentStatus::Processing
+            ),
+            _other => matches!(state.status, IntentStatus::Authorized | IntentStatus::Captured),
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(Error::transition(state.status, kind.as_str()))
+        }
+    }
+
+    /// W1 of an operation, then its drive.
+    #[allow(clippy::too_many_arguments)] // one call's parts, each of another type
+    pub(crate) async fn open_and_drive(
+        &self,
+        claimed: Option<&Claimed>,
+        loaded: Loaded<Intent>,
+        command: &Command,
+        operation: OperationId,
+        call: Call,
+        connector: Arc<Connector>,
+        payload: Volatile,
+    ) -> Result<Driven> {
+        let mut work = self.engine.work();
+        let events = intent::decide(Some(&loaded.state), command, work.at)?;
+        if let Some(claimed) = claimed {
+            work.unique(claimed.started(loaded.state.key())?);
+        }
+        let written = self
+            .engine
+            .write_intent(&self.tenant, work, Some(&loaded), &events)
+            .await;
+        match written {
+            Ok(after) => {
+                let drive = Drive {
+                    operation,
+                    connector,
+                    call,
+                    epoch: 1,
+                    sending: Sending::First,
+                    payload,
+                };
+                self.drive(after, drive).await
+            }
+            Err(super::commit::CommitFailure::Conflict(_)) => Err(self.lost_race(&loaded, claimed).await),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Somebody else was faster: what they opened is in progress.
+    async fn lost_race(&self, seen: &Loaded<Intent>, claimed: Option<&Claimed>) -> Error {
+        if let Some(claimed) = claimed {
+            match self.engine.before::<Intent>(&self.tenant, claimed).await {
+                Ok(Before::Nothing) => {}
+                Ok(Before::Done(_) | Before::Underway(..)) => return Error::in_progress(None),
+                Err(error) => return error,
+            }
+        }
+        match self.load(&seen.state.id).await {
+            Ok(now) => match &now.state.open_op {
+                Some(open) => Error::in_progress(Some(open.id)),
+                None => stale(),
+            },
+            Err(error) => error,
+        }
+    }
+
+    /// With `Spawn`, W1 to W3 run to their end even if the caller goes away.
+    pub(crate) async fn drive(&self, loaded: Loaded<Intent>, drive: Drive) -> Result<Driven> {
+        let (engine, tenant) = (self.engine.clone(), self.tenant.clone());
+        self.engine
+            .shielded(async move { engine.drive(&tenant, loaded, drive).await })
+            .await
+    }
+
+    pub(crate) async fn outcome(&self, driven: Driven) -> Result<PaymentOutcome> {
+        self.engine
+            .payment_outcome(&self.tenant, &driven.loaded, driven.action)
+            .await
+    }
+
+    /// Closes the live attempt so that another may open. `ends`: how the intent ends with it.
+    pub(crate) async fn close_live(
+        &self,
+        loaded: Loaded<Intent>,
+        ends: Option<Ended>,
+    ) -> Result<Loaded<Intent>> {
+        let Some(attempt) = loaded.state.live_attempt().cloned() else {
+            return Ok(loaded);
+        };
+        let now = self.engine.runtime.clock.now();
+        let action = attempt
+            .known
+            .waiting
+            .as_ref()
+            .and_then(|waiting| waiting.action.as_ref());
+        let safe_after = action.and_then(|action| action.expires_at);
+        let refused = |safe_after| {
+            let message = "the payer may still complete an earlier action, and it can't be called back";
+            Error::new(ErrorKind::PayerActionOutstanding { safe_after }, message)
+        };
+        let connector = self.connector(&attempt.account).await?;
+        if connector.cancel.is_none() {
+            // An action that has expired can't be completed: the processor says so when it is asked.
+            let synced = match safe_after.is_some_and(|at| at <= now) {
+                true => self.sync_loaded(loaded).await?.loaded,
+                false => return Err(refused(safe_after)),
+            };
+            return match synced.state.live_attempt() {
+                None => Ok(synced),
+                Some(_) => Err(refused(None)),
+            };
+        }
+        let request = OpRequest {
+            kind: OperationKind::Cancel,
+            amount: attempt.amount,
+            rest: Rest::Release,
+            used: None,
+            ends,
+        };
+        let (command, operation, call) =
+            self.engine
+                .open_operation(&loaded.state, &attempt, &connector, request)?;
+        let payload = Volatile::default();
+        let driven = self
+            .open_and_drive(None, loaded, &command, operation, call, connector, payload)
+            .await?;
+        let state = &driven.loaded.state;
+        match (&state.open_op, state.live_attempt()) {
+            (Some(open), _) => Err(Error::in_progress(Some(open.id))),
+            (None, Some(_)) => Err(refused(safe_after)),
+            (None, None) => Ok(driven.loaded),
+        }
+    }
+
+    pub(crate) fn void_reply(
+        &self,
+        reply: Reply<(Loaded<Intent>, OperationId)>,
+    ) -> Result<Reply<VoidOutcome>> {
+        let (loaded, operation) = reply.outcome;
+        Ok(Reply {
+            outcome: self.engine.void_outcome(&loaded, operation)?,
+            replay: reply.replay,
+        })
+    }
+}
+
+/// The operation that a replayed row speaks of: the last of the verb that the key's record stands for.
+fn with_operation(loaded: Loaded<Intent>, claimed: &Claimed) -> Result<(Loaded<Intent>, OperationId)> {
+    let verb = claimed.unique.name.split('/').next().unwrap_or_default();
+    let open = loaded
+        .state
+        .open_op
+        .as_ref()
+        .filter(|open| open.idempotency.as_ref() == Some(&claimed.key_use()));
+    let last = || {
+        loaded
+            .state
+            .operations
+            .iter()
+            .rev()
+            .find(|operation| operation.kind.as_str() == verb)
+    };
+    match open
+        .map(|open| open.id)
+        .or_else(|| last().map(|operation| operation.id))
+    {
+        Some(operation) => Ok((loaded, operation)),
+        None => Err(Error::not_found("idempotency_key", "operation")),
+    }
+}
+
+pub(crate) fn stale() -> Error {
+    Error::new(
+        ErrorKind::Stale,
+        "it has changed since it was read: read it again and decide anew",
+    )
+}
+
+pub(crate) fn same_currency(field: &'static str, amount: Money, state: &Intent) -> Result<()> {
+    if amount.currency() == state.amount.currency() {
+        return Ok(());
+    }
+    let problem = format!("{} isn't the payment's currency", amount.currency());
+    Err(Error::invalid(Fault::new(
+        field,
+        problem,
+        format!("use {}", state.amount.currency()),
+    )))
+}
+
+/// A cancel that the account can't do is a payer who can't be called back.
+pub(crate) fn outstanding(error: Error, state: &Intent) -> Error {
+    match error.kind() {
+        ErrorKind::Unsupported => {
+            let live = state
+                .live_attempt()
+                .and_then(|attempt| attempt.known.waiting.as_ref());
+            let safe_after = live
+                .and_then(|waiting| waiting.action.as_ref())
+                .and_then(|action| action.expires_at);
+            let message = "the payer may still complete an earlier action, and it can't be called back";
+            Error::new(ErrorKind::PayerActionOutstanding { safe_after }, message)
+        }
+        _other => error,
+    }
+}
