@@ -28,7 +28,7 @@ pub use connector::{Connector, Transport};
 pub use decline::{Decline, DeclineAdvice, DeclineCode, DeclineKind, DeclineTable, unmapped_declines};
 pub use engine::{
     AcceptDuplicateRisk, Actor, CaptureAmount, Confirm, ConnectorMap, Connectors, Cursor, Drained, Endpoint,
-    Evidence, HistoryEvent, IdempotencyKey, IntentQuery, Listing, Operator, Orchestrator,
+    Evidence, HistoryEvent, IdempotencyKey, IntentQuery, Listing, OnLatePayment, Operator, Orchestrator,
     OrchestratorBuilder, Page, PartialAuthorization, Payments, Policy, Progress, Received, RefundQuery,
     ReturnPayload, ReviewVerdict, SessionQuery, UnknownQuery, Verdict, WebhookReply,
 };

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use super::Inner;
 use super::aggregate::Loaded;
 use super::drive::Drive;
+use super::idempotency::IdempotencyKey;
 use super::operate::stale;
 use super::operation::OpRequest;
 use super::route::Ask;
-use crate::error::Result;
+use crate::error::{Result, Retry};
 use crate::intent::{
     self, AttemptStatus, Challenge, Command, Ended, Happened, Intent, IntentEvent, IntentStatus,
     OperationKind, Rest, ReviewReason, RiskAfter,
 };
+use crate::refund::RefundReason;
 use crate::risk::RiskVerdict;
 use crate::session::{self, Session, SessionStatus};
 use crate::store::Claim;
@@ -277,6 +279,33 @@ impl Inner {
         match self.commit(tenant, work).await {
             Ok(()) => Ok(()),
             Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Gives money back that came for an expired session. Its key follows from the session: it goes back once.
+    pub(crate) async fn refund_late_payment(self: &Arc<Self>, claim: &Claim) -> Result<()> {
+        let tenant = &claim.tenant;
+        let session = self.load::<Session>(tenant, claim.job.row.id).await?;
+        let Some((session, intent)) =
+            session.and_then(|session| session.state.intent.map(|intent| (session, intent)))
+        else {
+            return self.drop_job(claim).await;
+        };
+        let key = IdempotencyKey::new(format!("late-payment-{}", session.state.id))?;
+        let reversed = self
+            .payments(tenant)
+            .reverse(&key, &intent, RefundReason::LateConfirmation)
+            .await;
+        match reversed {
+            Ok(_) => self.drop_job(claim).await,
+            Err(error) if error.retry() == Retry::Never => {
+                tracing::warn!(session = %session.state.id, %error, "a late payment can't be given back by itself");
+                self.drop_job(claim).await
+            }
+            Err(error) => {
+                self.later(claim, self.policy.sync_every).await?;
+                Err(error)
+            }
         }
     }
 }

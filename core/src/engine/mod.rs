@@ -31,7 +31,7 @@ pub use idempotency::IdempotencyKey;
 pub use inbound::{Received, WebhookReply};
 pub use operator::{AcceptDuplicateRisk, Actor, Evidence, Operator, ReviewVerdict, Verdict};
 pub use payments::{CaptureAmount, Confirm, Payments, ReturnPayload};
-pub use policy::{PartialAuthorization, Policy};
+pub use policy::{OnLatePayment, PartialAuthorization, Policy};
 pub use query::{Cursor, HistoryEvent, IntentQuery, Listing, Page, RefundQuery, SessionQuery, UnknownQuery};
 pub use recover::{Drained, Progress};
 pub use registry::{ConnectorMap, Connectors, Endpoint};

@@ -15,6 +15,7 @@ pub struct Policy {
     pub(crate) cascade_within: Duration,
     pub(crate) max_attempts: usize,
     pub(crate) on_late_success: OnLateSuccess,
+    pub(crate) on_late_payment: OnLatePayment,
     pub(crate) partial_authorization: PartialAuthorization,
     pub(crate) key_margin: Duration,
     pub(crate) recheck: Duration,
@@ -32,6 +33,15 @@ pub enum PartialAuthorization {
     Void,
 }
 
+/// What to do with money that arrives for a session whose time was up. The session stays expired either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLatePayment {
+    /// The host decides: the session says when the money came.
+    HandOver,
+    /// It goes back, by whichever verb fits.
+    Refund,
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
@@ -42,6 +52,7 @@ impl Default for Policy {
             cascade_within: Duration::from_secs(15 * 60),
             max_attempts: 5,
             on_late_success: OnLateSuccess::Reverse,
+            on_late_payment: OnLatePayment::HandOver,
             partial_authorization: PartialAuthorization::Void,
             key_margin: Duration::from_secs(600),
             recheck: Duration::from_secs(5),
@@ -102,6 +113,12 @@ impl Policy {
     /// What becomes of money that arrives when no payment wants it: it goes back, without this.
     pub fn on_late_success(mut self, what: OnLateSuccess) -> Self {
         self.on_late_success = what;
+        self
+    }
+
+    /// What to do with money that arrives for an expired session: the host decides, without this.
+    pub fn on_late_payment(mut self, what: OnLatePayment) -> Self {
+        self.on_late_payment = what;
         self
     }
 

@@ -121,6 +121,7 @@ impl Inner {
             (Queue::Sync, RowKind::Refund) => self.sync_refund_due(claim).await,
             (Queue::Due, RowKind::Intent) => self.do_due(claim).await,
             (Queue::Due, RowKind::Notice) => self.notice_due(claim).await,
+            (Queue::Due, RowKind::Session) => self.refund_late_payment(claim).await,
             (Queue::Expiry, RowKind::Intent) => self.expire_intent(claim).await,
             (Queue::Expiry, RowKind::Session) => self.expire_session(claim).await,
             (Queue::Recovery | Queue::Sync | Queue::Due | Queue::Expiry | Queue::Outbox, _) => {

@@ -6,6 +6,7 @@ use super::aggregate::{Aggregate, Loaded};
 use super::commit::{CommitFailure, Work};
 use super::drive::job_key;
 use super::idempotency::{Conclusion, conclude};
+use super::policy::OnLatePayment;
 use crate::error::{Error, Result};
 use crate::id::{AccountRef, ProviderKind, ProviderRef, SessionId};
 use crate::intent::{
@@ -190,6 +191,18 @@ impl Inner {
             (false, true) => work.put_job(key, Due::At(after.state.expires_at)),
             (true, false) => work.job(JobWrite::Done(key)),
             (true, true) | (false, false) => {}
+        }
+        let late = events
+            .iter()
+            .any(|event| event.what == session::SessionHappened::LatePayment);
+        if late && self.policy.on_late_payment == OnLatePayment::Refund {
+            work.put_job(
+                JobKey {
+                    queue: Queue::Due,
+                    ..key
+                },
+                Due::After(std::time::Duration::ZERO),
+            );
         }
         Ok(after)
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use machine::{Command, SessionEvent, apply, decide, observe};
+pub(crate) use machine::{Command, SessionEvent, SessionHappened, apply, decide, observe};
 
 use crate::error::{Error, Fault};
 use crate::id::{PaymentIntentId, SessionId};
