@@ -24,10 +24,12 @@ struct Ran {
 /// One life of a story: the verb is cut at the `k`th boundary, or not at all if it is 0.
 async fn live(story: Story, kept: Kept, caller: Caller, k: u32) -> Ran {
     let world = World::new(kept, story.shape(), story.accounts()).await;
-    let setting = story.set_up(&world).await;
+    let setting = Box::pin(story.set_up(&world)).await;
     let boundaries = Boundaries::cut_at(k);
     let engine = world.engine(&boundaries).await;
-    let done = boundaries.run(story.act(&world, &engine, &setting)).await;
+    let done = boundaries
+        .run(Box::pin(story.act(&world, &engine, &setting)))
+        .await;
     let log = boundaries.log();
     if let Some(reply) = &done {
         reply.as_ref().unwrap();
@@ -36,7 +38,7 @@ async fn live(story: Story, kept: Kept, caller: Caller, k: u32) -> Ran {
         Caller::Waits => {}
         Caller::Repeats => {
             let engine = world.engine(&Boundaries::default()).await;
-            match story.act(&world, &engine, &setting).await {
+            match Box::pin(story.act(&world, &engine, &setting)).await {
                 Ok(_) => {}
                 Err(error) => match error.kind() {
                     ErrorKind::OperationInProgress { .. } => {}
@@ -48,34 +50,34 @@ async fn live(story: Story, kept: Kept, caller: Caller, k: u32) -> Ran {
             world.clock.advance(std::time::Duration::from_secs(50));
             let boundaries = Boundaries::cut_at(k * 7 % 31 + 1);
             let engine = world.engine(&boundaries).await;
-            let _cut = boundaries.run(engine.recover_due(10)).await;
+            let _cut = boundaries.run(Box::pin(engine.recover_due(10))).await;
         }
     }
-    world.recover().await;
-    world.audit().await;
+    Box::pin(world.recover()).await;
+    Box::pin(world.audit()).await;
     let again = async || {
         let engine = world.engine(&Boundaries::default()).await;
-        let reply = story.act(&world, &engine, &setting).await;
-        world.recover().await;
+        let reply = Box::pin(story.act(&world, &engine, &setting)).await;
+        Box::pin(world.recover()).await;
         reply.unwrap_or_else(|error| panic!("{story:?}, cut at {k}: {error:?}\n{log:#?}"))
     };
     // The first repeat may be the first to get through; the two after it are replays.
     again().await;
-    world.audit().await;
+    Box::pin(world.audit()).await;
     let (first, second) = (again().await, again().await);
     assert_eq!(first, second, "{story:?}, cut at {k}: two replays differ");
     Ran {
-        believed: world.audit().await,
+        believed: Box::pin(world.audit()).await,
         cut: done.is_none(),
         log,
     }
 }
 
 async fn at_every_boundary(story: Story, kept: Kept, caller: Caller) {
-    let whole = live(story, kept, Caller::Waits, 0).await;
+    let whole = Box::pin(live(story, kept, Caller::Waits, 0)).await;
     assert!(!whole.cut && whole.log.len() >= 4, "{:?}", whole.log);
     for k in 1.. {
-        let ran = live(story, kept, caller, k).await;
+        let ran = Box::pin(live(story, kept, caller, k)).await;
         let place = ran.log.last().cloned().unwrap_or_default();
         if !story.may_charge_elsewhere() {
             assert_eq!(ran.believed, whole.believed, "{story:?}, cut at {k}, {place}");

@@ -45,7 +45,10 @@ pub(crate) struct Setting {
 
 impl Setting {
     fn id(&self) -> &PaymentIntentId {
-        self.intent.as_ref().expect("the story begins with a payment").id()
+        self.intent
+            .as_ref()
+            .expect("the story begins with a payment")
+            .id()
     }
 }
 
@@ -128,7 +131,7 @@ impl Story {
         let mut setting = Setting::default();
         let manual = || new_intent().capture(CaptureMethod::Manual);
         let pay = async |new: NewIntent, confirm: Confirm| {
-            let reply = payments.create_and_confirm(&key("set-up"), new, confirm).await;
+            let reply = Box::pin(payments.create_and_confirm(&key("set-up"), new, confirm)).await;
             reply.unwrap().outcome.intent().clone()
         };
         let approved = || Confirm::with(card("tok_approve"));
@@ -212,7 +215,7 @@ impl Story {
         let verb = key("the-verb");
         let manual = || new_intent().capture(CaptureMethod::Manual);
         let pay = async |new: NewIntent, token: &str| {
-            let reply = payments.create_and_confirm(&verb, new, card(token)).await?;
+            let reply = Box::pin(payments.create_and_confirm(&verb, new, card(token))).await?;
             Ok(said(&reply.outcome, reply.outcome.intent()))
         };
         match self {
@@ -227,38 +230,38 @@ impl Story {
                     Self::Capture => CaptureAmount::Remaining,
                     _part => CaptureAmount::Part(money!("12.34 EUR"), Rest::Keep),
                 };
-                let reply = payments.capture(&verb, setting.id(), amount).await?;
+                let reply = Box::pin(payments.capture(&verb, setting.id(), amount)).await?;
                 Ok(said(&reply.outcome, reply.outcome.intent()))
             }
             Self::Void => {
-                let reply = payments.void(&verb, setting.id()).await?;
+                let reply = Box::pin(payments.void(&verb, setting.id())).await?;
                 Ok(said(&reply.outcome, reply.outcome.intent()))
             }
             Self::Release => {
-                let reply = payments.release(&verb, setting.id()).await?;
+                let reply = Box::pin(payments.release(&verb, setting.id())).await?;
                 Ok(said(&reply.outcome, reply.outcome.intent()))
             }
             Self::Cancel => {
-                let reply = payments.cancel(&verb, setting.id()).await?;
+                let reply = Box::pin(payments.cancel(&verb, setting.id())).await?;
                 Ok(said(&reply.outcome, reply.outcome.intent()))
             }
             Self::Increment => {
-                let reply = payments.increment(&verb, setting.id(), money!("10 EUR")).await?;
+                let reply = Box::pin(payments.increment(&verb, setting.id(), money!("10 EUR"))).await?;
                 Ok(said(&reply.outcome, reply.outcome.intent()))
             }
             Self::Refund | Self::RefundOfTwoCaptures => {
                 let part = NewRefund::part(money!("30 EUR"), RefundReason::GoodsReturned);
-                let reply = payments.refund(&verb, setting.id(), part).await?;
+                let reply = Box::pin(payments.refund(&verb, setting.id(), part)).await?;
                 Ok(said(&reply.outcome, reply.outcome.refund()))
             }
             Self::Submit => {
                 let session = setting.session.expect("the story begins with a session");
-                let reply = payments.submit(&verb, &session, card("tok_approve")).await?;
+                let reply = Box::pin(payments.submit(&verb, &session, card("tok_approve"))).await?;
                 Ok(said(&reply.outcome, reply.outcome.intent()))
             }
             Self::Complete | Self::Return => {
                 let payload = ReturnPayload::query(setting.query.clone());
-                let outcome = payments.complete(setting.id(), payload).await?;
+                let outcome = Box::pin(payments.complete(setting.id(), payload)).await?;
                 Ok(said(&outcome, outcome.intent()))
             }
             Self::Webhook => {

@@ -117,7 +117,10 @@ impl World {
         for _ in 0..14 {
             self.clock.advance(Duration::from_secs(50));
             let progress = engine.recover_due(100).await.unwrap();
-            assert_eq!(progress.failed, 0, "recovery failed on a healthy store and processor");
+            assert_eq!(
+                progress.failed, 0,
+                "recovery failed on a healthy store and processor"
+            );
             let recovery = engine.backlog(Queue::Recovery).await.unwrap();
             let due = engine.backlog(Queue::Due).await.unwrap();
             quiet = match recovery.scheduled + due.scheduled {
@@ -141,7 +144,12 @@ impl World {
     pub(crate) async fn audit(&self) -> Believed {
         let payments = self.payments().await;
         let operator = payments.operator(Actor::person("auditor"));
-        let unknown = operator.unknowns(UnknownQuery::new()).page(100, None).await.unwrap().items;
+        let unknown = operator
+            .unknowns(UnknownQuery::new())
+            .page(100, None)
+            .await
+            .unwrap()
+            .items;
         assert!(unknown.is_empty(), "left in doubt: {unknown:?}");
         let ledger = self.sandbox.ledger();
         let live = ledger.live_charges(ORDER);
@@ -164,17 +172,33 @@ impl World {
                 .iter()
                 .all(|attempt| attempt.compensation().is_none())
         }) {
-            assert_eq!(theirs.captured.minor(), totals.captured, "captured\n{books}{totals:?}");
-            assert_eq!(theirs.refunded.minor(), totals.refunded, "refunded\n{books}{totals:?}");
+            assert_eq!(
+                theirs.captured.minor(),
+                totals.captured,
+                "captured\n{books}{totals:?}"
+            );
+            assert_eq!(
+                theirs.refunded.minor(),
+                totals.refunded,
+                "refunded\n{books}{totals:?}"
+            );
         }
         if let Some(intent) = intents.first() {
             let held = match intent.status() {
                 IntentStatus::Authorized => totals.authorized - totals.captured,
                 _ended => 0,
             };
-            assert_eq!(theirs.held.minor(), held, "held, while {:?}\n{books}", intent.status());
+            assert_eq!(
+                theirs.held.minor(),
+                held,
+                "held, while {:?}\n{books}",
+                intent.status()
+            );
         } else {
-            assert!(ledger.payments().is_empty(), "money that nobody knows of\n{books}");
+            assert!(
+                ledger.payments().is_empty(),
+                "money that nobody knows of\n{books}"
+            );
         }
         self.audit_sends();
         Believed {
