@@ -175,12 +175,12 @@ impl World {
             assert_eq!(
                 theirs.captured.minor(),
                 totals.captured,
-                "captured\n{books}{totals:?}"
+                "captured\n{books}{intents:#?}"
             );
             assert_eq!(
                 theirs.refunded.minor(),
                 totals.refunded,
-                "refunded\n{books}{totals:?}"
+                "refunded\n{books}{intents:#?}"
             );
         }
         if let Some(intent) = intents.first() {
