@@ -164,6 +164,13 @@ impl Connector {
         &self.capabilities
     }
 
+    /// The same account by another way: what `wrap` makes of its transport, to record, delay or cut calls.
+    #[must_use]
+    pub fn with_transport(mut self, wrap: impl FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport>) -> Self {
+        self.transport = wrap(self.transport);
+        self
+    }
+
     /// Whether an ability is offered.
     pub fn offers(&self, ability: Ability) -> Offer {
         let offered = match ability {
