@@ -58,6 +58,9 @@ pub enum FaultKind {
     Truncate,
     /// The processor refuses with this status and does nothing.
     Refuse(u16),
+    /// The bank declines the payment, whatever its method: `insufficient_funds`, which is soft. The books show the
+    /// token that stands for it.
+    Decline,
     /// It does its work, and no answer ever comes: the caller's deadline ends the wait.
     Hang,
     /// The processor works on it for so long. Meanwhile its key is in use; and it does its work even if the caller

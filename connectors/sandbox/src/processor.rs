@@ -26,7 +26,7 @@ use crate::fault::{Call, Down, FaultKind, Faults};
 use crate::ledger::{Fate, Sent};
 use crate::magic::Magic;
 use crate::shape::Shape;
-use crate::wire::{Confirm, ConfirmPayment, NewPayment, unescape};
+use crate::wire::{Confirm, ConfirmPayment, Method, NewPayment, unescape};
 
 /// The header that holds an idempotency key.
 pub(crate) const KEY_HEADER: &str = "idempotency-key";
@@ -180,6 +180,10 @@ impl Processor {
             FaultKind::NotSent => (Delivery::NotSent("the processor can't be reached"), Fate::NotSent),
             FaultKind::DropRequest => (Delivery::Lost("connection reset"), Fate::Lost),
             FaultKind::Refuse(status) => answered(Refusal(status, "refused").answer()),
+            FaultKind::Decline => {
+                let declined = arrival.by_card(Magic::DeclineInsufficientFunds);
+                answered(self.serve(draft, &declined, ServerError::None))
+            }
             FaultKind::ServerErrorBefore => answered(self.serve(draft, arrival, ServerError::Before)),
             FaultKind::ServerErrorAfter => answered(self.serve(draft, arrival, ServerError::After)),
             FaultKind::Duplicate => {
@@ -381,6 +385,16 @@ impl Arrival {
             ("GET", ["refunds", _]) => Some(Call::ReadRefund),
             _ => None,
         }
+    }
+
+    /// The same request, paid by this card if it pays at all.
+    fn by_card(&self, magic: Magic) -> Self {
+        let mut arrival = self.clone();
+        if let Some(method) = arrival.body.get_mut("method").filter(|method| !method.is_null()) {
+            let token = magic.token().to_owned();
+            *method = serde_json::to_value(Method::Card { token }).unwrap_or_default();
+        }
+        arrival
     }
 
     /// The magic of a request that executes a payment.

@@ -8,7 +8,7 @@ use paymux_core::connector::{
     AuthorizeReport, CaptureReport, Contradiction, Key, LookUpReport, NotExecuted, Outcome, ReadReport,
     RefundReadReport, ReplaysErrors, Request, op,
 };
-use paymux_core::{CaptureMethod, PaymentMethod, Rest};
+use paymux_core::{CaptureMethod, DeclineCode, PaymentMethod, Rest};
 use paymux_sandbox::{Call, Fate, FaultKind, Shape};
 
 use crate::support::{Caller, eur, now};
@@ -329,5 +329,26 @@ fn faults_by_chance_follow_from_their_seed_and_never_charge_twice_with_a_key() {
         Fate::Answered(201),
     ] {
         assert!(bad.contains(&fate), "{fate:?} never came");
+    }
+}
+
+#[test]
+fn a_decline_at_one_account_leaves_the_card_good() {
+    for shape in [Shape::default(), Shape::handle_first()] {
+        let caller = Caller::new(shape);
+        for call in [Call::Authorize, Call::Execute] {
+            caller.sandbox.faults().next_at("other", call, FaultKind::Decline);
+            caller.sandbox.faults().next_at("main", call, FaultKind::Decline);
+        }
+        let (_, outcome) = caller.authorize("tok_approve", CaptureMethod::Manual);
+        let Outcome::Answered(AuthorizeReport::Declined(decline)) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(decline.code(), DeclineCode::InsufficientFunds);
+        assert_eq!(
+            caller.sandbox.faults().waiting(),
+            3,
+            "the other account's, and the call that wasn't made"
+        );
     }
 }
