@@ -117,6 +117,10 @@ impl PaymentOutcome {
 /// What is now known about a capture.
 #[must_use]
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the rare variant is the large one, and a host reads it as it is"
+)]
 pub enum CaptureOutcome {
     /// Taken.
     Captured(PaymentIntent),
@@ -157,6 +161,10 @@ impl CaptureOutcome {
 /// What is now known about a void, a release or a cancel.
 #[must_use]
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the rare variant is the large one, and a host reads it as it is"
+)]
 pub enum VoidOutcome {
     /// Given up.
     Voided(PaymentIntent),

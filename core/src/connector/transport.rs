@@ -73,8 +73,8 @@ impl Request {
         Self::new(Method::DELETE, url)
     }
 
-    /// With a header. A value that no header can hold is left out of the request and fails it at
-    /// [`Request::checked`].
+    /// With a header. A value that no header can hold is left out of the request and fails it when
+    /// it is sent.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(UNWRITABLE));

@@ -52,6 +52,10 @@ pub(crate) struct Driven {
     pub(crate) action: Option<Action>,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "made once per call and moved on at once: a box would only cost"
+)]
 enum Sent {
     News(News),
     Handle(Handle),

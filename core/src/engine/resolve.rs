@@ -15,6 +15,10 @@ use crate::time::Timestamp;
 
 /// What is found out about an open operation.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "made once per call and moved on at once: a box would only cost"
+)]
 pub(crate) enum Found {
     /// News for the merge.
     News(News),

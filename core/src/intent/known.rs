@@ -28,6 +28,7 @@ impl Known {
                 self.settled = Mark::Set;
             }
             AuthorizeReport::ActionNeeded(_, action, _) => {
+                self.acted = Mark::Set;
                 self.wait(Waiting {
                     at,
                     action: Some(action.kept.clone()),

@@ -527,6 +527,10 @@ impl Intent {
         if self.totals.capture_pending > 0 {
             return Err(refused);
         }
+        // A part is captured: the rest is released, and what is taken refunded.
+        if self.status == IntentStatus::Authorized && self.totals.captured > 0 {
+            return Err(refused);
+        }
         match (self.totals.captured, after_capture) {
             (0, _) => Ok(()),
             (_, VoidAfterCapture::Yes) if self.totals.refund_pending == 0 && self.totals.refunded == 0 => {
@@ -561,6 +565,8 @@ impl Intent {
         {
             return Err(Illegal::InProgress(open.id));
         }
+        // Accepted and not answered: the money may be on its way back already.
+        self.no_pending(&[OperationKind::Void])?;
         if self.totals.captured == 0 {
             return Err(Illegal::Transition {
                 current: self.status,
@@ -595,7 +601,7 @@ impl Intent {
             current: self.status,
             command: CommandKind::Supersede,
         });
-        match live.map(|attempt| (attempt.status, attempt.known.waiting.is_some())) {
+        match live.map(|attempt| (attempt.status, attempt.known.acted.is_set())) {
             Some((AttemptStatus::RequiresAction, _) | (AttemptStatus::Pending, true)) => {
                 Ok(vec![Happened::Superseded {
                     attempt,

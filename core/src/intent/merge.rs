@@ -541,7 +541,25 @@ impl Merge<'_> {
                     status,
                 });
             }
-            (_, _) => {}
+            (
+                OperationKind::Authorize
+                | OperationKind::Complete
+                | OperationKind::Capture
+                | OperationKind::Increment
+                | OperationKind::Void
+                | OperationKind::Release
+                | OperationKind::Cancel
+                | OperationKind::CompensateVoid
+                | OperationKind::CompensateRefund
+                | OperationKind::Refund,
+                OperationStatus::Prepared
+                | OperationStatus::Unknown
+                | OperationStatus::Pending
+                | OperationStatus::Done
+                | OperationStatus::Declined
+                | OperationStatus::NotExecuted
+                | OperationStatus::Abandoned,
+            ) => {}
         }
     }
 
@@ -696,14 +714,30 @@ fn closing(kind: OperationKind, status: AttemptStatus, taken_before: Option<i64>
         }
         AttemptStatus::Declined | AttemptStatus::NotExecuted => match kind {
             OperationKind::Cancel => Some(OperationStatus::Done),
-            _other => None,
+            OperationKind::Authorize
+            | OperationKind::Complete
+            | OperationKind::Capture
+            | OperationKind::Increment
+            | OperationKind::Void
+            | OperationKind::Release
+            | OperationKind::CompensateVoid
+            | OperationKind::CompensateRefund
+            | OperationKind::Refund => None,
         },
         AttemptStatus::Captured | AttemptStatus::Settled => {
             (taken_before == Some(0)).then_some(OperationStatus::NotExecuted)
         }
         AttemptStatus::Authorized => match kind {
             OperationKind::Cancel => Some(OperationStatus::NotExecuted),
-            _other => None,
+            OperationKind::Authorize
+            | OperationKind::Complete
+            | OperationKind::Capture
+            | OperationKind::Increment
+            | OperationKind::Void
+            | OperationKind::Release
+            | OperationKind::CompensateVoid
+            | OperationKind::CompensateRefund
+            | OperationKind::Refund => None,
         },
         AttemptStatus::Opened | AttemptStatus::Pending | AttemptStatus::RequiresAction => None,
     }

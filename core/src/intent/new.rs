@@ -221,7 +221,7 @@ macro_rules! detail_setters {
             #[allow(unused_mut)] // one of the two targets has nothing to note
             fn noted(mut self, field: &'static str) -> Self {
                 let ($this, $field) = (&mut self, field);
-                $note;
+                let () = $note;
                 self
             }
         }
@@ -341,7 +341,7 @@ pub(crate) fn check_url(field: &'static str, url: &str) -> Option<Fault> {
         .is_some_and(|uri| match (uri.scheme_str(), uri.host()) {
             (Some("https"), Some(_)) => true,
             (Some("http"), Some("localhost" | "127.0.0.1" | "[::1]")) => true,
-            (_, _) => false,
+            (Some(_) | None, _) => false,
         });
     (!good || url.len() > 2_048).then(|| {
         Fault::new(

@@ -134,6 +134,9 @@ pub(crate) struct Known {
     /// The latest of the news that decides nothing, and when it was true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) waiting: Option<Waiting>,
+    /// The payer was asked to act once.
+    #[serde(skip_serializing_if = "is_unset")]
+    pub(crate) acted: Mark,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) not_executed: Option<NotExecuted>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -129,6 +129,10 @@ impl Standing {
 /// What a read found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "made once per call and moved on at once: a box would only cost"
+)]
 pub enum ReadReport {
     /// This.
     Found(Standing),
@@ -139,6 +143,10 @@ pub enum ReadReport {
 /// What a look-up found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "made once per call and moved on at once: a box would only cost"
+)]
 pub enum LookUpReport {
     /// This.
     Found(Standing),
