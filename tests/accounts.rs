@@ -1,0 +1,208 @@
+//! Two accounts of one connector, and two connectors with the same identifiers, are never mixed up.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use paymux::connector::TimestampedHmac;
+use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
+use paymux::store::RowKind;
+use paymux::{
+    AccountRef, Bytes, ConnectorId, EndpointId, ErrorKind, IntentStatus, Mode, Received, VoidOutcome,
+    prelude::*,
+};
+use support::*;
+
+const SIGNATURE: TimestampedHmac = TimestampedHmac {
+    header: "sandbox-signature",
+    tolerance: Duration::from_secs(300),
+};
+
+/// The same webhook with another account in it, and genuine.
+fn moved(world: &World, body: &Bytes, to: &str) -> (http::HeaderMap, Bytes) {
+    let mut event: serde_json::Value = serde_json::from_slice(body).unwrap();
+    event["account"] = to.into();
+    event["event"] = format!("{}-moved", event["event"]).into();
+    let body = Bytes::from(event.to_string());
+    let secret = world.sandbox.webhook_secret();
+    let now = paymux::Clock::now(&world.clock);
+    (SIGNATURE.sign(&body, &secret, now), body)
+}
+
+/// A payment whose first account took nothing, so that the second has it.
+async fn held_at_second(world: &World) -> paymux::PaymentIntent {
+    world
+        .sandbox
+        .faults()
+        .next_at("first", Call::Authorize, FaultKind::Refuse(429));
+    let intent = world.authorized().await;
+    assert_eq!(intent.attempts()[1].account(), &account("second"));
+    intent
+}
+
+#[tokio::test]
+async fn what_follows_goes_to_the_account_that_authorized() {
+    let world = World::of(Shape::default(), &["first", "second"]).await;
+    let intent = held_at_second(&world).await;
+    let id = intent.id();
+    let sends = |name: &str| {
+        let ledger = world.sandbox.ledger();
+        ledger.sends().iter().filter(|sent| sent.account == name).count()
+    };
+    let first = sends("first");
+    let part = CaptureAmount::Part(money!("40 EUR"), Rest::Keep);
+    let _ = world
+        .payments
+        .increment(&key("i"), id, money!("5 EUR"))
+        .await
+        .unwrap();
+    let _ = world.payments.capture(&key("c"), id, part).await.unwrap();
+    let _ = world.payments.release(&key("rel"), id).await.unwrap();
+    let refund = NewRefund::part(money!("10 EUR"), RefundReason::GoodsReturned);
+    let reply = world.payments.refund(&key("r"), id, refund).await.unwrap();
+    assert_eq!(reply.outcome.refund().account(), &account("second"));
+    let _ = world.payments.sync(id).await.unwrap();
+    let voided = held_at_second(&world).await;
+    let reply = world.payments.void(&key("v"), voided.id()).await.unwrap();
+    assert!(matches!(reply.outcome, VoidOutcome::Voided(_)));
+    assert_eq!(
+        sends("first"),
+        first + 1,
+        "nothing but the second payment's refused authorization"
+    );
+    let ledger = world.sandbox.ledger();
+    assert_eq!(ledger.account("first").count(), 0);
+    assert_eq!(ledger.account("second").next().unwrap().kept(), money!("30 EUR"));
+}
+
+#[tokio::test]
+async fn a_webhook_of_another_account_about_the_same_identifier_changes_nothing() {
+    for shape in [Shape::default(), Shape::default().authoritative_webhooks()] {
+        let world = World::of(shape, &["first", "second"]).await;
+        let intent = held_at_second(&world).await;
+        let handle = world.handle(&intent);
+        world.sandbox.webhooks();
+        let _ = world.sandbox.dashboard_refund(&handle, money!("1 EUR"));
+        world.sandbox.lapse(&handle).unwrap();
+        let posts = world.sandbox.webhooks();
+        assert!(!posts.is_empty());
+        let version = world.reread(&intent).await.version();
+        for (_, body) in &posts {
+            let reply = world.post(moved(&world, body, "first")).await;
+            assert!(!matches!(reply.received, Received::TryLater), "{reply:?}");
+        }
+        world.pass(MINUTE).await;
+        let unmoved = world.reread(&intent).await;
+        assert_eq!(
+            (unmoved.status(), unmoved.version()),
+            (IntentStatus::Authorized, version)
+        );
+        for post in posts {
+            let _ = world.post(post).await;
+        }
+        assert_eq!(world.reread(&intent).await.status(), IntentStatus::Voided);
+    }
+}
+
+#[tokio::test]
+async fn two_processors_with_the_same_identifiers_are_kept_apart() {
+    let (runtime, clock) = Runtime::test(7);
+    let named = |name| {
+        let sandbox = Sandbox::seeded(7).clock(Arc::new(clock.clone()));
+        sandbox.named(ConnectorId::from_static(name))
+    };
+    let (left, right) = (named("left"), named("right"));
+    let at = |name| AccountRef::new(ConnectorId::from_static(name), "main");
+    let ids = [
+        EndpointId::named(Mode::Test, "left"),
+        EndpointId::named(Mode::Test, "right"),
+    ];
+    let connectors = ConnectorMap::shared([left.connector("main"), right.connector("main")])
+        .unwrap()
+        .endpoint(ids[0], at("left"), [left.webhook_secret()])
+        .unwrap()
+        .endpoint(ids[1], at("right"), [right.webhook_secret()])
+        .unwrap();
+    let world = World::from(runtime, clock, left.clone(), connectors, |builder| builder).await;
+    let one = world.authorized().await;
+    left.down();
+    let two = world.authorized().await;
+    left.up();
+    assert_eq!(
+        world.handle(&one),
+        world.handle(&two),
+        "the processors' identifiers collide"
+    );
+    left.webhooks();
+    right.webhooks();
+    right.lapse(&world.handle(&two)).unwrap();
+    let posts = right.webhooks();
+    for (headers, body) in posts.clone() {
+        // At the other one's endpoint: the secrets are the same, the object isn't known there.
+        let _ = world.paymux.handle_webhook(&ids[0], &headers, body).await;
+    }
+    assert_eq!(world.reread(&two).await.status(), IntentStatus::Authorized);
+    for (headers, body) in posts {
+        let _ = world.paymux.handle_webhook(&ids[1], &headers, body).await;
+    }
+    assert_eq!(world.reread(&one).await.status(), IntentStatus::Authorized);
+    assert_eq!(world.reread(&two).await.status(), IntentStatus::Voided);
+    let reply = world
+        .payments
+        .capture(&key("c"), one.id(), CaptureAmount::Remaining)
+        .await;
+    assert!(matches!(reply.unwrap().outcome, CaptureOutcome::Captured(_)));
+    assert_eq!(left.ledger().payments()[0].captured, money!("100 EUR"));
+    assert_eq!(right.ledger().payments()[0].captured, money!("0 EUR"));
+}
+
+/// A merchant knows the secret of its own endpoint. It says nothing of anybody else's account by it.
+#[tokio::test]
+async fn an_endpoint_of_one_merchant_speaks_for_no_other_merchant_s_account() {
+    let (runtime, clock) = Runtime::test(7);
+    let shape = Shape::default().authoritative_webhooks();
+    let sandbox = Sandbox::seeded(7).clock(Arc::new(clock.clone())).shape(shape);
+    let other = Tenant::test("other").unwrap();
+    let connectors = ConnectorMap::private()
+        .only_for(tenant(), sandbox.connector("ours"))
+        .unwrap()
+        .only_for(other.clone(), sandbox.connector("theirs"))
+        .unwrap()
+        .endpoint(endpoint(), account("theirs"), [sandbox.webhook_secret()])
+        .unwrap();
+    let world = World::from(runtime, clock, sandbox, connectors, |builder| builder).await;
+    let intent = world.authorized().await;
+    world.sandbox.webhooks();
+    world.sandbox.lapse(&world.handle(&intent)).unwrap();
+    let before = world.mark();
+    for post in world.sandbox.webhooks() {
+        let reply = world.post(post).await;
+        assert_eq!(reply.received, Received::Refused);
+        assert_eq!(reply.response.status(), 401);
+    }
+    assert_eq!(world.mark(), before);
+    assert!(world.rows(RowKind::Notice).await.is_empty());
+    assert_eq!(world.reread(&intent).await.status(), IntentStatus::Authorized);
+}
+
+#[tokio::test]
+async fn an_account_of_another_tenant_is_not_there() {
+    let (runtime, clock) = Runtime::test(7);
+    let sandbox = Sandbox::seeded(7).clock(Arc::new(clock.clone()));
+    let connectors = ConnectorMap::private()
+        .only_for(Tenant::test("other").unwrap(), sandbox.connector("theirs"))
+        .unwrap();
+    let world = World::from(runtime, clock, sandbox, connectors, |builder| builder).await;
+    let new = NewIntent::payment(money!("100 EUR"));
+    let before = world.mark();
+    let error = world
+        .payments
+        .create_and_confirm(&key("a"), new, card("tok_approve"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::NoRoute);
+    assert_eq!(world.mark(), before);
+}

@@ -1,0 +1,546 @@
+//! The same key never moves money twice.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod support;
+
+use http::HeaderMap;
+use paymux::sandbox::{Call, FaultKind, Shape};
+use paymux::{ErrorKind, IntentStatus, NewSession, OperationKind, ReverseOutcome, VoidOutcome, prelude::*};
+use support::*;
+
+fn new() -> NewIntent {
+    NewIntent::payment(money!("100 EUR")).reference("order")
+}
+
+fn text(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap()
+}
+
+#[tokio::test]
+async fn a_replay_is_the_first_result_byte_for_byte() {
+    for token in [
+        "tok_approve",
+        "tok_decline_insufficient_funds",
+        "tok_decline_stolen_card",
+        "tok_redirect",
+        "tok_pending_then_settled",
+    ] {
+        let world = World::new().await;
+        let pay = async || {
+            world
+                .payments
+                .create_and_confirm(&key("a"), new(), card(token))
+                .await
+        };
+        let first = pay().await.unwrap();
+        assert_eq!(first.replay, Replay::First);
+        world.clock.advance(5 * MINUTE);
+        let before = world.mark();
+        let again = pay().await.unwrap();
+        assert_eq!(again.replay, Replay::Replayed);
+        assert_eq!(
+            text(again.outcome.intent()),
+            text(first.outcome.intent()),
+            "{token}"
+        );
+        assert_eq!(
+            std::mem::discriminant(&again.outcome),
+            std::mem::discriminant(&first.outcome)
+        );
+        assert_eq!(again.outcome.http_status(), first.outcome.http_status());
+        assert_eq!(world.mark(), before, "{token}: nothing sent, nothing written");
+    }
+}
+
+#[tokio::test]
+async fn a_replay_shows_what_was_not_what_is() {
+    let world = World::new().await;
+    let intent = world.authorized().await;
+    let (id, payments) = (intent.id(), &world.payments);
+    let part = || CaptureAmount::Part(money!("60 EUR"), Rest::Keep);
+    let first = payments.capture(&key("c"), id, part()).await.unwrap();
+    let rest = payments
+        .capture(&key("d"), id, CaptureAmount::Remaining)
+        .await
+        .unwrap();
+    assert_eq!(rest.outcome.intent().totals().captured, 10_000);
+    let refund = NewRefund::part(money!("10 EUR"), RefundReason::GoodsReturned);
+    let refunded = payments.refund(&key("r"), id, refund.clone()).await.unwrap();
+    let before = world.mark();
+    let again = payments.capture(&key("c"), id, part()).await.unwrap();
+    assert_eq!(again.replay, Replay::Replayed);
+    assert_eq!(text(again.outcome.intent()), text(first.outcome.intent()));
+    assert_eq!(again.outcome.intent().totals().captured, 6_000);
+    let again = payments.refund(&key("r"), id, refund).await.unwrap();
+    assert_eq!(again.replay, Replay::Replayed);
+    assert_eq!(text(again.outcome.refund()), text(refunded.outcome.refund()));
+    assert_eq!(world.mark(), before);
+}
+
+#[tokio::test]
+async fn every_verb_with_a_key_replays() {
+    let world = World::new().await;
+    let payments = &world.payments;
+    let created = payments.create_intent(&key("k"), new()).await.unwrap();
+    let again = payments.create_intent(&key("k"), new()).await.unwrap();
+    assert_eq!(
+        (text(&again.outcome), again.replay),
+        (text(&created.outcome), Replay::Replayed)
+    );
+
+    let session = || NewSession::payment(money!("100 EUR"));
+    let made = payments.create_session(&key("k"), session()).await.unwrap();
+    let again = payments.create_session(&key("k"), session()).await.unwrap();
+    assert_eq!(
+        (text(&again.outcome), again.replay),
+        (text(&made.outcome), Replay::Replayed)
+    );
+
+    let submit = async || {
+        payments
+            .submit(&key("k"), made.outcome.id(), card("tok_approve"))
+            .await
+    };
+    let first = submit().await.unwrap();
+    let again = submit().await.unwrap();
+    assert_eq!(text(again.outcome.intent()), text(first.outcome.intent()));
+    assert_eq!(again.replay, Replay::Replayed);
+
+    let held = world.authorized().await;
+    let first = payments
+        .increment(&key("k"), held.id(), money!("5 EUR"))
+        .await
+        .unwrap();
+    let again = payments
+        .increment(&key("k"), held.id(), money!("5 EUR"))
+        .await
+        .unwrap();
+    assert_eq!(text(again.outcome.intent()), text(first.outcome.intent()));
+    assert_eq!(again.replay, Replay::Replayed);
+    assert_eq!(
+        world.reread(&held).await.totals().authorized,
+        10_500,
+        "raised once"
+    );
+
+    let first = payments.void(&key("k"), held.id()).await.unwrap();
+    let again = payments.void(&key("k"), held.id()).await.unwrap();
+    assert_eq!(text(again.outcome.intent()), text(first.outcome.intent()));
+    assert_eq!(again.replay, Replay::Replayed);
+
+    let first = payments.cancel(&key("k"), created.outcome.id()).await.unwrap();
+    let again = payments.cancel(&key("k"), created.outcome.id()).await.unwrap();
+    assert!(matches!(again.outcome, VoidOutcome::Voided(_)));
+    assert_eq!(text(again.outcome.intent()), text(first.outcome.intent()));
+    assert_eq!(again.replay, Replay::Replayed);
+
+    let held = world.authorized().await;
+    let part = CaptureAmount::Part(money!("60 EUR"), Rest::Keep);
+    let _ = payments.capture(&key("k"), held.id(), part).await.unwrap();
+    let first = payments.release(&key("k"), held.id()).await.unwrap();
+    let again = payments.release(&key("k"), held.id()).await.unwrap();
+    assert_eq!(text(again.outcome.intent()), text(first.outcome.intent()));
+    assert_eq!(again.replay, Replay::Replayed);
+
+    let why = || RefundReason::RequestedByCustomer;
+    let first = payments.reverse(&key("rev"), held.id(), why()).await.unwrap();
+    let again = payments.reverse(&key("rev"), held.id(), why()).await.unwrap();
+    let (ReverseOutcome::Refunded(first), ReverseOutcome::Refunded(outcome)) = (first.outcome, again.outcome)
+    else {
+        panic!("captured money is refunded")
+    };
+    assert_eq!(text(first.refund()), text(outcome.refund()));
+    assert_eq!(again.replay, Replay::Replayed);
+    assert_eq!(world.sandbox.ledger().refunds().len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_with_another_request_is_refused_and_does_nothing() {
+    let world = World::new().await;
+    let payments = &world.payments;
+    let held = world.authorized().await;
+    let id = held.id();
+    let _ = payments
+        .create_and_confirm(&key("a"), new(), card("tok_approve"))
+        .await
+        .unwrap();
+    let _ = payments
+        .capture(&key("c"), id, CaptureAmount::Part(money!("10 EUR"), Rest::Keep))
+        .await
+        .unwrap();
+    let refund = |amount| NewRefund::part(amount, RefundReason::GoodsReturned);
+    let _ = payments
+        .refund(&key("r"), id, refund(money!("1 EUR")))
+        .await
+        .unwrap();
+    let before = world.mark();
+    let other = NewIntent::payment(money!("100.01 EUR")).reference("order");
+    let elsewhere = world
+        .payments
+        .create_and_confirm(&key("a"), other, card("tok_approve"))
+        .await;
+    let errors = [
+        elsewhere.err(),
+        payments
+            .create_and_confirm(&key("a"), new(), card("tok_redirect"))
+            .await
+            .err(),
+        payments
+            .capture(&key("c"), id, CaptureAmount::Part(money!("11 EUR"), Rest::Keep))
+            .await
+            .err(),
+        payments
+            .capture(
+                &key("c"),
+                id,
+                CaptureAmount::Part(money!("10 EUR"), Rest::Release),
+            )
+            .await
+            .err(),
+        payments
+            .capture(&key("c"), id, CaptureAmount::Remaining)
+            .await
+            .err(),
+        payments
+            .refund(&key("r"), id, refund(money!("2 EUR")))
+            .await
+            .err(),
+    ];
+    for error in errors {
+        let error = error.unwrap();
+        assert_eq!(error.kind(), &ErrorKind::IdempotencyMismatch);
+        assert_eq!(error.http_status(), 422);
+    }
+    assert_eq!(world.mark(), before);
+}
+
+#[tokio::test]
+async fn a_key_in_flight_says_which_operation_is_open() {
+    let world = World::new().await;
+    world.fault(Call::Authorize, FaultKind::Hang);
+    let payments = world.payments.clone();
+    let verb = tokio::spawn(async move {
+        payments
+            .create_and_confirm(&key("a"), new(), card("tok_approve"))
+            .await
+    });
+    while world.posts() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let intents = world
+        .payments
+        .intents(paymux::IntentQuery::new())
+        .page(10, None)
+        .await;
+    let intent = intents.unwrap().items.remove(0);
+    let open = *intent.operations()[0].id();
+    assert_eq!(intent.operations()[0].kind(), OperationKind::Authorize);
+    let before = world.mark();
+    let error = world
+        .payments
+        .create_and_confirm(&key("a"), new(), card("tok_approve"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.kind(),
+        &ErrorKind::OperationInProgress {
+            operation: Some(open)
+        }
+    );
+    assert_eq!(error.http_status(), 409);
+    assert!(
+        serde_json::to_string(&error.public())
+            .unwrap()
+            .contains(&open.to_string())
+    );
+    let other = world
+        .payments
+        .confirm(&key("b"), intent.id(), card("tok_approve"))
+        .await;
+    assert_eq!(
+        other.unwrap_err().kind(),
+        &ErrorKind::OperationInProgress {
+            operation: Some(open)
+        }
+    );
+    assert_eq!(world.mark(), before);
+    world.clock.advance(MINUTE);
+    let (_, unknown) = unknown(verb.await.unwrap().unwrap().outcome);
+    assert_eq!(unknown.operation(), Some(&open));
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_replays_as_it_stands_and_is_done_later() {
+    let world = World::new().await;
+    let pay = async || {
+        world
+            .payments
+            .create_and_confirm(&key("a"), new(), card("tok_charged_answer_lost"))
+            .await
+    };
+    let first = pay().await.unwrap();
+    assert_eq!(first.outcome.http_status(), 202);
+    let again = pay().await.unwrap();
+    assert_eq!(
+        (again.replay, again.outcome.http_status().as_u16()),
+        (Replay::Replayed, 202)
+    );
+    let _ = unknown(again.outcome);
+    world.recover().await;
+    let done = pay().await.unwrap();
+    assert_eq!(done.replay, Replay::Replayed);
+    let PaymentOutcome::Succeeded(intent) = &done.outcome else {
+        panic!("{:?}", done.outcome)
+    };
+    let kept = text(intent);
+    let part = NewRefund::part(money!("10 EUR"), RefundReason::GoodsReturned);
+    let _ = world.payments.refund(&key("r"), intent.id(), part).await.unwrap();
+    assert_eq!(text(pay().await.unwrap().outcome.intent()), kept);
+    assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_capture_replays_as_it_stands_and_is_done_later() {
+    let world = World::new().await;
+    let held = world.authorized().await;
+    world.fault(Call::Capture, FaultKind::DropAnswer);
+    let capture = async || {
+        world
+            .payments
+            .capture(&key("c"), held.id(), CaptureAmount::Remaining)
+            .await
+    };
+    assert!(matches!(
+        capture().await.unwrap().outcome,
+        CaptureOutcome::Unknown { .. }
+    ));
+    let again = capture().await.unwrap();
+    assert_eq!(
+        (again.replay, again.outcome.http_status().as_u16()),
+        (Replay::Replayed, 202)
+    );
+    world.recover().await;
+    let done = capture().await.unwrap();
+    assert_eq!(done.replay, Replay::Replayed);
+    assert!(matches!(done.outcome, CaptureOutcome::Captured(_)));
+    assert_eq!(world.sent("POST", "captures"), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_refund_replays_as_it_stands_and_is_done_later() {
+    let world = World::new().await;
+    let paid = world.paid().await;
+    world.fault(Call::Refund, FaultKind::DropAnswer);
+    let refund = async || {
+        let new = NewRefund::part(money!("10 EUR"), RefundReason::GoodsReturned);
+        world.payments.refund(&key("r"), paid.id(), new).await
+    };
+    assert!(matches!(
+        refund().await.unwrap().outcome,
+        RefundOutcome::Unknown { .. }
+    ));
+    let again = refund().await.unwrap();
+    assert_eq!(
+        (again.replay, again.outcome.http_status().as_u16()),
+        (Replay::Replayed, 202)
+    );
+    world.recover().await;
+    let done = refund().await.unwrap();
+    assert_eq!(done.replay, Replay::Replayed);
+    assert!(matches!(done.outcome, RefundOutcome::Succeeded(_)));
+    assert_eq!(world.sandbox.ledger().refunds().len(), 1);
+}
+
+#[tokio::test]
+async fn keys_are_printable_ascii_and_not_blank() {
+    let long = "k".repeat(256);
+    for bad in [
+        "",
+        " ",
+        "   ",
+        long.as_str(),
+        "schlüssel",
+        "tab\tkey",
+        "line\n",
+        "\u{7f}",
+    ] {
+        let error = IdempotencyKey::new(bad).unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Invalid, "{bad:?}");
+        assert_eq!(error.http_status(), 400);
+        assert_eq!(error.faults()[0].field, "idempotency_key");
+        assert!(!error.faults()[0].remedy.is_empty());
+    }
+    assert!(IdempotencyKey::new("k".repeat(255)).is_ok());
+    assert!(IdempotencyKey::new(" order 7 ~").is_ok());
+    let with = |value: &[u8]| {
+        let mut headers = HeaderMap::new();
+        headers.insert("idempotency-key", http::HeaderValue::from_bytes(value).unwrap());
+        headers
+    };
+    assert_eq!(IdempotencyKey::from_headers(&HeaderMap::new()).unwrap(), None);
+    assert_eq!(
+        IdempotencyKey::from_headers(&with(b"  ")).unwrap(),
+        None,
+        "blank is none over HTTP"
+    );
+    assert_eq!(IdempotencyKey::from_headers(&with(b"a")).unwrap(), Some(key("a")));
+    assert!(IdempotencyKey::from_headers(&with(b"\xff")).is_err());
+    for missing in [HeaderMap::new(), with(b" ")] {
+        let error = IdempotencyKey::require(&missing).unwrap_err();
+        assert_eq!(error.faults()[0].field, "idempotency_key");
+    }
+}
+
+#[tokio::test]
+async fn one_key_of_two_tenants_is_two_keys() {
+    let world = World::new().await;
+    let other = world.paymux.tenant(Tenant::test("other").unwrap());
+    let live = world.paymux.tenant(Tenant::live("acme").unwrap());
+    let mut ids = std::collections::BTreeSet::new();
+    for payments in [&world.payments, &other, &live] {
+        let reply = payments
+            .create_and_confirm(&key("a"), new(), card("tok_approve"))
+            .await
+            .unwrap();
+        assert_eq!(reply.replay, Replay::First);
+        ids.insert(*reply.outcome.intent().id());
+    }
+    assert_eq!(ids.len(), 3);
+    assert_eq!(world.sandbox.ledger().live_charges("order").len(), 3);
+}
+
+#[tokio::test]
+async fn a_key_is_one_for_each_verb() {
+    let world = World::new().await;
+    let held = world.authorized().await;
+    let captured = world
+        .payments
+        .capture(&key("k"), held.id(), CaptureAmount::Remaining)
+        .await
+        .unwrap();
+    assert_eq!(captured.replay, Replay::First);
+    let refund = NewRefund::available(RefundReason::GoodsReturned);
+    let refunded = world.payments.refund(&key("k"), held.id(), refund).await.unwrap();
+    assert_eq!(refunded.replay, Replay::First);
+}
+
+#[tokio::test]
+async fn after_every_account_s_proof_the_same_key_may_try_again() {
+    for token in [
+        "tok_refused",
+        "tok_refused_unauthorized",
+        "tok_rate_limited",
+        "tok_not_sent",
+    ] {
+        for shape in [Shape::default(), Shape::handle_first()] {
+            let world = World::of(shape, &["main", "second"]).await;
+            let pay = async || {
+                world
+                    .payments
+                    .create_and_confirm(&key("a"), new(), card(token))
+                    .await
+            };
+            let error = pay().await.unwrap_err();
+            assert_eq!(error.kind(), &ErrorKind::NotExecuted, "{token}");
+            assert_eq!(error.http_status(), 503);
+            let intents = world
+                .payments
+                .intents(paymux::IntentQuery::new())
+                .page(10, None)
+                .await;
+            let intent = intents.unwrap().items.remove(0);
+            assert_eq!(intent.status(), IntentStatus::Created, "{token}");
+            assert_eq!(intent.attempts().len(), 2, "{token}: both accounts were tried");
+            let sends = world.posts();
+            let again = pay().await.unwrap_err();
+            assert_eq!(again.kind(), &ErrorKind::NotExecuted);
+            assert!(
+                world.posts() > sends || token == "tok_not_sent",
+                "{token}: it was tried again"
+            );
+        }
+    }
+    let world = World::of(Shape::default(), &["main", "second"]).await;
+    world.sandbox.down();
+    let pay = async || {
+        world
+            .payments
+            .create_and_confirm(&key("a"), new(), card("tok_approve"))
+            .await
+    };
+    assert_eq!(pay().await.unwrap_err().kind(), &ErrorKind::NotExecuted);
+    world.sandbox.up();
+    let reply = pay().await.unwrap();
+    assert_eq!(reply.replay, Replay::First);
+    assert!(matches!(reply.outcome, PaymentOutcome::Succeeded(_)));
+}
+
+#[tokio::test]
+async fn a_capture_or_refund_that_was_proved_not_executed_frees_its_key_and_its_money() {
+    let world = World::new().await;
+    let held = world.authorized().await;
+    let capture = async || {
+        world
+            .payments
+            .capture(&key("c"), held.id(), CaptureAmount::Remaining)
+            .await
+    };
+    world.fault(Call::Capture, FaultKind::Refuse(429));
+    assert_eq!(capture().await.unwrap_err().kind(), &ErrorKind::NotExecuted);
+    assert_eq!(world.reread(&held).await.totals().capture_pending, 0);
+    let done = capture().await.unwrap();
+    assert_eq!(done.replay, Replay::First);
+    assert!(matches!(done.outcome, CaptureOutcome::Captured(_)));
+    let refund = async || {
+        let new = NewRefund::available(RefundReason::GoodsReturned);
+        world.payments.refund(&key("r"), held.id(), new).await
+    };
+    world.fault(Call::Refund, FaultKind::NotSent);
+    assert_eq!(refund().await.unwrap_err().kind(), &ErrorKind::NotExecuted);
+    assert_eq!(world.reread(&held).await.totals().refund_pending, 0);
+    let done = refund().await.unwrap();
+    assert_eq!(done.replay, Replay::First);
+    assert!(matches!(done.outcome, RefundOutcome::Succeeded(_)));
+    world.fault(Call::Void, FaultKind::NotSent);
+    let held = world.authorized().await;
+    let void = async || world.payments.void(&key("v"), held.id()).await;
+    assert_eq!(void().await.unwrap_err().kind(), &ErrorKind::NotExecuted);
+    assert_eq!(world.reread(&held).await.status(), IntentStatus::Authorized);
+    assert!(matches!(void().await.unwrap().outcome, VoidOutcome::Voided(_)));
+}
+
+#[tokio::test]
+async fn a_declined_capture_or_refund_is_kept_for_its_key() {
+    let world = World::new().await;
+    let held = world.held("tok_capture_declined").await;
+    let capture = async || {
+        world
+            .payments
+            .capture(&key("c"), held.id(), CaptureAmount::Remaining)
+            .await
+    };
+    assert!(matches!(
+        capture().await.unwrap().outcome,
+        CaptureOutcome::Declined(_)
+    ));
+    let before = world.mark();
+    let again = capture().await.unwrap();
+    assert_eq!(again.replay, Replay::Replayed);
+    assert!(matches!(again.outcome, CaptureOutcome::Declined(_)));
+    assert_eq!(world.mark(), before);
+    let paid = world.taken("tok_refund_fails").await;
+    let refund = async || {
+        let new = NewRefund::available(RefundReason::GoodsReturned);
+        world.payments.refund(&key("r"), paid.id(), new).await
+    };
+    assert!(matches!(
+        refund().await.unwrap().outcome,
+        RefundOutcome::Failed { .. }
+    ));
+    let before = world.mark();
+    let again = refund().await.unwrap();
+    assert_eq!(again.replay, Replay::Replayed);
+    assert!(matches!(again.outcome, RefundOutcome::Failed { .. }));
+    assert_eq!(world.mark(), before);
+}
