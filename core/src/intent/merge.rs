@@ -473,7 +473,11 @@ impl Merge<'_> {
         match status {
             CaptureStatus::Captured | CaptureStatus::Settled => {
                 self.learn(record.attempt, |known| {
-                    known.captured_minor = known.captured_minor.max(total)
+                    known.captured_minor = known.captured_minor.max(total);
+                    // Nothing stays held: the attempt is captured, as a read would say.
+                    if capture.rest == Rest::Release || known.captured_minor >= known.authorized_minor {
+                        known.captured = Mark::Set;
+                    }
                 });
                 self.close_operation(operation, OperationStatus::Done);
             }
