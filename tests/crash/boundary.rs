@@ -20,6 +20,7 @@ struct Inner {
     passed: AtomicU32,
     cut_at: AtomicU32,
     cut: AtomicBool,
+    let_go: AtomicBool,
     log: Mutex<Vec<String>>,
     commits: AtomicU32,
     faults: Mutex<Vec<(u32, CommitFault)>>,
@@ -52,6 +53,11 @@ impl Boundaries {
         self
     }
 
+    /// Lets go on what was held at the chosen boundary: a caller who was slow, not dead.
+    pub(crate) fn let_go(&self) {
+        self.0.let_go.store(true, Ordering::SeqCst);
+    }
+
     /// What was passed, in order.
     pub(crate) fn log(&self) -> Vec<String> {
         self.0.log.lock().unwrap().clone()
@@ -77,9 +83,14 @@ impl Boundaries {
         let inner = &self.0;
         inner.log.lock().unwrap().push(what());
         let place = inner.passed.fetch_add(1, Ordering::SeqCst) + 1;
-        if inner.cut.load(Ordering::SeqCst) || place == inner.cut_at.load(Ordering::SeqCst) {
+        let cut = inner.cut.load(Ordering::SeqCst) || place == inner.cut_at.load(Ordering::SeqCst);
+        if cut && !inner.let_go.load(Ordering::SeqCst) {
             inner.cut.store(true, Ordering::SeqCst);
-            std::future::pending::<()>().await;
+            let held = |_: &mut std::task::Context<'_>| match inner.let_go.load(Ordering::SeqCst) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            };
+            std::future::poll_fn(held).await;
         }
     }
 
