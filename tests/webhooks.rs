@@ -26,6 +26,7 @@ async fn a_genuine_webhook_brings_the_news() {
 #[tokio::test]
 async fn duplicates_and_any_order_converge() {
     for shape in [Shape::default(), Shape::default().authoritative_webhooks()] {
+        let mut outcomes = Vec::new();
         for order in 0..3 {
             let world = World::of(shape.clone(), &["main"]).await;
             let intent = world.authorized().await;
@@ -49,12 +50,10 @@ async fn duplicates_and_any_order_converge() {
             }
             let now = world.reread(&intent).await;
             let totals = *now.totals();
-            assert_eq!(
-                (totals.captured, totals.refunded, totals.authorized),
-                (6_000, 1_000, 6_000)
-            );
-            assert_eq!(now.status(), IntentStatus::Succeeded);
+            assert_eq!((totals.captured, totals.refunded), (6_000, 1_000));
+            outcomes.push((now.status(), totals));
         }
+        assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]), "{outcomes:?}");
     }
 }
 
