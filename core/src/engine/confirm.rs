@@ -8,19 +8,21 @@ use super::idempotency::Claimed;
 use super::payments::{Confirm, Payments};
 use super::route::{Ask, Opened};
 use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::id::PaymentIntentId;
 use crate::intent::{self, Command, Intent, IntentStatus, PaymentIntent, PlanRecord};
 use crate::method::PaymentMethod;
 use crate::outcome::{PaymentOutcome, Reply};
 use crate::risk::RiskVerdict;
 
 impl Payments {
-    /// W1 of a confirmation, then its drive.
+    /// W1 of a confirmation, then its drive. `replaces`: the ended payment of the session that this one stands in for.
     pub(crate) async fn confirm_state(
         &self,
         claimed: Claimed,
         before: Option<Loaded<Intent>>,
         state: Intent,
         with: Confirm,
+        replaces: Option<PaymentIntentId>,
     ) -> Result<Reply<PaymentOutcome>> {
         let engine = &self.engine;
         let plan = self.confirmable(&state, &with).await?;
@@ -56,7 +58,7 @@ impl Payments {
         };
         events.extend(intent::decide(Some(&state), &command, work.at)?);
         work.unique(claimed.started(state.key())?);
-        self.submit_in(&mut work, &state).await?;
+        self.submit_in(&mut work, &state, replaces).await?;
         match engine
             .write_intent(&self.tenant, work, before.as_ref(), &events)
             .await

@@ -635,4 +635,6 @@ pub(crate) fn doubtful(state: &Intent, operation: OperationId, proof: &NotExecut
     })
 }
 
-pub(crate) const WRITE_TRIES: u32 = 8;
+/// How often an outcome is tried to be written. Each conflict is another's progress, so this is how many callers may be
+/// at one payment at once before one of them has to leave its outcome to recovery.
+pub(crate) const WRITE_TRIES: u32 = 256;

@@ -135,14 +135,35 @@ impl Inner {
         };
         let home = accounts.first().unwrap_or(found.connector.account()).clone();
         let count = notices.len();
+        let about = |notice: &Notice| notice.account.clone().unwrap_or_else(|| home.clone());
+        for notice in &notices {
+            if !self.speaks_for(found.connector.account(), &about(notice)).await? {
+                return Ok(reply(StatusCode::UNAUTHORIZED, Received::Refused));
+            }
+        }
         for notice in notices {
-            let account = notice.account.clone().unwrap_or_else(|| home.clone());
+            let account = about(&notice);
             self.take_notice(endpoint, &found.connector, account, notice)
                 .await?;
         }
         Ok(WebhookReply {
             response: webhooks.reply(),
             received: Received::Accepted { notices: count },
+        })
+    }
+
+    /// Whether an endpoint of one account may speak of another: of the same processor's alone, and where the endpoint
+    /// is one tenant's, of that tenant's alone, since a merchant knows the secret of its own endpoint.
+    async fn speaks_for(&self, endpoint: &AccountRef, account: &AccountRef) -> Result<bool> {
+        if endpoint == account {
+            return Ok(true);
+        }
+        if endpoint.connector() != account.connector() {
+            return Ok(false);
+        }
+        Ok(match self.connectors.owner(endpoint).await? {
+            Some(owner) => self.connectors.owner(account).await? == Some(owner),
+            None => true,
         })
     }
 

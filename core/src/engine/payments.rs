@@ -226,7 +226,7 @@ impl Payments {
             return Err(Error::invalid(fault));
         }
         let state = self.new_state(new, None, None);
-        self.confirm_state(claimed, None, state, with).await
+        self.confirm_state(claimed, None, state, with, None).await
     }
 
     /// Confirms a payment that was made before, or pays it by another method: then the live attempt is closed first.
@@ -251,7 +251,7 @@ impl Payments {
             loaded = self.close_live(loaded, None).await?;
         }
         let state = loaded.state.clone();
-        self.confirm_state(claimed, Some(loaded), state, with).await
+        self.confirm_state(claimed, Some(loaded), state, with, None).await
     }
 
     /// The payer came back from an action. A reloaded return page is harmless: there is no key, and the payload is

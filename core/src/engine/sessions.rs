@@ -8,7 +8,7 @@ use super::idempotency::{Before, Claimed, IdempotencyKey};
 use super::operate::stale;
 use super::payments::{Confirm, Payments};
 use crate::error::{Error, ErrorKind, Fault, Result};
-use crate::id::SessionId;
+use crate::id::{PaymentIntentId, SessionId};
 use crate::intent::{Intent, IntentStatus, NewIntent};
 use crate::outcome::{PaymentOutcome, Reply};
 use crate::session::{self, CheckoutSession, Command, NewSession, OnSubmit, Session, SessionStatus};
@@ -153,7 +153,7 @@ impl Payments {
                     (_, _) => loaded,
                 };
                 let state = loaded.state.clone();
-                self.confirm_state(claimed, Some(loaded), state, with).await
+                self.confirm_state(claimed, Some(loaded), state, with, None).await
             }
             None => {
                 let new = NewIntent {
@@ -169,15 +169,27 @@ impl Payments {
                 };
                 session::decide(Some(&session.state), &command, self.engine.runtime.clock.now())?;
                 let state = self.new_state(new, Some(*id), None);
-                self.confirm_state(claimed, None, state, with).await
+                self.confirm_state(claimed, None, state, with, session.state.intent)
+                    .await
             }
         }
     }
 
     /// Puts a session's submit into the commit that confirms its payment: at most one live payment per session.
-    pub(crate) async fn submit_in(&self, work: &mut Work, intent: &Intent) -> Result<()> {
+    /// `replaces` is the ended payment that was the session's when the caller looked.
+    pub(crate) async fn submit_in(
+        &self,
+        work: &mut Work,
+        intent: &Intent,
+        replaces: Option<PaymentIntentId>,
+    ) -> Result<()> {
         let Some(id) = intent.session else { return Ok(()) };
         let session = self.load_session(&id).await?;
+        let current = session.state.intent;
+        if current != Some(intent.id) && current != replaces {
+            // Another submit was faster since: its payment is the session's.
+            return Err(Error::in_progress(None));
+        }
         let command = Command::Submit { intent: intent.id };
         let events = session::decide(Some(&session.state), &command, work.at)?;
         self.engine.include_session(work, Some(&session), &events)?;
