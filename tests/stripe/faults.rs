@@ -7,7 +7,8 @@ use paymux::prelude::*;
 use paymux::store::StoreTime;
 use paymux::stripe::Stripe;
 use paymux::{
-    IntentStatus, PaymentIntentId, RefundQuery, RefundStatus, Result, Retry, ReviewReason, TestClock,
+    Actor, IntentStatus, PaymentIntentId, RefundQuery, RefundStatus, Result, Retry, ReviewReason, TestClock,
+    UnknownOutcome, UnknownQuery,
 };
 use paymux_standin_stripe::{ChargeLine, Endpoint, Fault, Standin};
 
@@ -108,15 +109,7 @@ impl World {
             if !open {
                 return End::Done;
             }
-            let unknowns = self
-                .payments
-                .operator(paymux::Actor::person("kim"))
-                .unknowns(paymux::UnknownQuery::new());
-            let unknowns = unknowns.page(10, None).await.unwrap().items;
-            if unknowns
-                .iter()
-                .any(|unknown| unknown.review() == Some(ReviewReason::UnknownTooLong))
-            {
+            if self.with_a_person().await {
                 return End::Review;
             }
             self.clock.advance(pause);
@@ -126,6 +119,24 @@ impl World {
             tokio::time::sleep(HELD_UP / 40).await;
         }
         panic!("neither settled nor with a person")
+    }
+
+    /// Whether something has been unknown for too long.
+    async fn with_a_person(&self) -> bool {
+        let operator = self.payments.operator(Actor::person("kim"));
+        let mut cursor = None;
+        loop {
+            let page = operator
+                .unknowns(UnknownQuery::new())
+                .page(10, cursor)
+                .await
+                .unwrap();
+            let reviews = |unknown: &UnknownOutcome| unknown.review() == Some(ReviewReason::UnknownTooLong);
+            cursor = page.next;
+            if page.items.iter().any(reviews) || cursor.is_none() {
+                return page.items.iter().any(reviews);
+            }
+        }
     }
 
     async fn refunds(&self, id: &PaymentIntentId) -> Vec<RefundStatus> {
