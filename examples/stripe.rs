@@ -66,7 +66,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     println!("captured  {}, and the rest is released", intent.refundable());
 
-    let part = NewRefund::part(money!("10 EUR"), RefundReason::RequestedByCustomer);
+    // The only reasons that Stripe knows are three others; localstripe knows none at all.
+    let part = NewRefund::part(money!("10 EUR"), RefundReason::Dispute);
     let refunded = payments
         .refund(&payments.one_off_key(), intent.id(), part)
         .await?;
