@@ -18,7 +18,7 @@ const CALLS: u64 = 250;
 
 #[tokio::test]
 async fn sqlite_answers_as_memory_does() {
-    for seed in 0..12 {
+    for seed in 0..6 {
         let folder = tempdir().unwrap();
         let clock = TestClock::new();
         let time = StoreTime::Injected(Arc::new(clock.clone()));

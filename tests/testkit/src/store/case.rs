@@ -235,7 +235,7 @@ impl<'a, S: Store> Case<'a, S> {
     }
 
     /// Claims until there is something, for a lease of an hour. Moves the clock on by `wait` if it is a test's, else
-    /// waits for the store's own, at most ten seconds more than `wait`.
+    /// waits for the store's own, at most five seconds more than `wait`.
     pub(super) async fn claim_after(&self, queue: Queue, wait: Duration) -> Vec<Claim> {
         const PAUSE: Duration = Duration::from_millis(5);
         if let Some(clock) = self.clock() {
@@ -245,7 +245,7 @@ impl<'a, S: Store> Case<'a, S> {
         let mut waited = Duration::ZERO;
         loop {
             let claims = self.claim(queue, 10, super::make::HOUR).await;
-            if !claims.is_empty() || waited > wait + Duration::from_secs(10) {
+            if !claims.is_empty() || waited > wait + Duration::from_secs(5) {
                 return claims;
             }
             tokio::time::sleep(PAUSE).await;

@@ -33,6 +33,11 @@ pub(super) async fn in_sequence<S: Store>(case: &mut Case<'_, S>) {
         let page = case.events(row, from, 5).await;
         check!(case, page.len() <= 5, "a page of 5 events holds {}", page.len());
         let Some(last) = page.last() else { break };
+        check!(
+            case,
+            paged.len() < made.len(),
+            "a walk page by page gives more events than there are"
+        );
         from = last.sequence + 1;
         paged.extend(page);
     }

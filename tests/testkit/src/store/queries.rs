@@ -99,6 +99,11 @@ async fn pages<S: Store>(case: &Case<'_, S>, ours: &[Row]) {
         loop {
             let page = case.ok(case.store().find(&case.acme, &query).await, "`find`");
             let Some(last) = page.last() else { break };
+            check!(
+                case,
+                walked.len() < whole.len(),
+                "a walk page by page, {order:?}, gives more rows than there are"
+            );
             query.after = Some(last.key.id);
             walked.extend(page);
         }
