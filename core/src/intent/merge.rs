@@ -10,10 +10,11 @@ use super::state::{
 };
 use super::status::{AttemptStatus, CaptureStatus, OperationStatus};
 use crate::connector::{
-    AuthorizeReport, CaptureReport, CloseReport, Contradiction, Doubt, Handle, NotExecuted, RefundReport,
-    Standing,
+    Approval, AuthorizeReport, CaptureReport, CloseReport, Contradiction, Doubt, Handle, NotExecuted,
+    RefundReport, Standing,
 };
 use crate::id::{AttemptId, CaptureId, OperationId};
+use crate::money::Money;
 use crate::time::Timestamp;
 
 /// News of an intent.
