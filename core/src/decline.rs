@@ -240,3 +240,66 @@ static UNMAPPED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::ne
 pub fn unmapped_declines() -> u64 {
     UNMAPPED.load(std::sync::atomic::Ordering::Relaxed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_read_as_they_are_written() {
+        let mut words: Vec<_> = DeclineCode::ALL.iter().map(|code| code.as_str()).collect();
+        for code in DeclineCode::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+            assert_eq!(
+                serde_json::from_value::<DeclineCode>(code.as_str().into()).unwrap(),
+                *code
+            );
+        }
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), DeclineCode::ALL.len());
+    }
+
+    /// Whoever may try later or elsewhere is soft; whoever must stop is hard.
+    #[test]
+    fn advice_fits_the_kind() {
+        for code in DeclineCode::ALL {
+            let decline = Decline::new(*code, code.usual_kind(), None);
+            let fits = match (decline.kind(), decline.advice()) {
+                (DeclineKind::AuthenticationRequired, advice) => advice == DeclineAdvice::Authenticate,
+                (DeclineKind::Soft, DeclineAdvice::TryLater { after }) => !after.is_zero(),
+                (DeclineKind::Soft | DeclineKind::Hard, DeclineAdvice::TryAnotherMethod) => true,
+                (DeclineKind::Hard, DeclineAdvice::GiveUp) => true,
+                (DeclineKind::Hard, DeclineAdvice::TryLater { .. })
+                | (DeclineKind::Soft, DeclineAdvice::GiveUp)
+                | (DeclineKind::Soft | DeclineKind::Hard, DeclineAdvice::Authenticate) => false,
+            };
+            assert!(fits, "{code:?}: {:?}, {:?}", decline.kind(), decline.advice());
+        }
+        let stolen = [
+            DeclineCode::StolenCard,
+            DeclineCode::LostCard,
+            DeclineCode::DoNotTryAgain,
+        ];
+        for code in stolen {
+            assert_eq!(
+                Decline::new(code, code.usual_kind(), None).advice(),
+                DeclineAdvice::GiveUp
+            );
+        }
+    }
+
+    #[test]
+    fn a_word_that_no_table_knows_is_hard() {
+        let table = DeclineTable::of(&[("nsf", DeclineCode::InsufficientFunds, DeclineKind::Soft)]);
+        assert_eq!(table.map("nsf").kind(), DeclineKind::Soft);
+        let before = unmapped_declines();
+        let unknown = table.map("brand_new");
+        assert_eq!(
+            (unknown.code(), unknown.kind()),
+            (DeclineCode::Unmapped, DeclineKind::Hard)
+        );
+        assert_eq!(unknown.network_code(), Some("brand_new"));
+        assert!(unmapped_declines() > before);
+    }
+}

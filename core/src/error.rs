@@ -346,3 +346,88 @@ impl std::error::Error for Error {
         self.source.as_ref().map(|source| source.as_ref() as _)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_code_a_retry_and_a_status() {
+        let same = |millis| Retry::SameKey {
+            after: Duration::from_millis(millis),
+        };
+        let at = Timestamp::from_secs(1);
+        let transition = ErrorKind::InvalidTransition {
+            current: "failed",
+            command: "capture",
+        };
+        let outstanding = ErrorKind::PayerActionOutstanding { safe_after: None };
+        let table = [
+            (ErrorKind::Invalid, "invalid", Retry::AfterChange, 400),
+            (ErrorKind::NotFound, "not_found", Retry::Never, 404),
+            (ErrorKind::Unsupported, "unsupported", Retry::Never, 400),
+            (ErrorKind::NoRoute, "no_route", Retry::AfterChange, 400),
+            (ErrorKind::NotExecuted, "not_executed", same(1_000), 503),
+            (ErrorKind::Stale, "stale", Retry::AfterChange, 409),
+            (ErrorKind::Forbidden, "forbidden", Retry::Never, 403),
+            (transition, "invalid_transition", Retry::AfterChange, 422),
+            (
+                ErrorKind::OperationInProgress { operation: None },
+                "operation_in_progress",
+                same(500),
+                409,
+            ),
+            (
+                ErrorKind::IdempotencyMismatch,
+                "idempotency_mismatch",
+                Retry::Never,
+                422,
+            ),
+            (
+                ErrorKind::SessionExpired,
+                "session_expired",
+                Retry::AfterChange,
+                410,
+            ),
+            (
+                ErrorKind::SessionAlreadyCompleted,
+                "session_already_completed",
+                Retry::Never,
+                409,
+            ),
+            (outstanding, "payer_action_outstanding", Retry::AfterChange, 409),
+            (
+                ErrorKind::RefundNotSettled,
+                "refund_not_settled",
+                Retry::AfterChange,
+                409,
+            ),
+            (
+                ErrorKind::RefundBlockedByDispute,
+                "refund_blocked_by_dispute",
+                Retry::Never,
+                409,
+            ),
+            (
+                ErrorKind::TooEarly { after: at },
+                "too_early",
+                Retry::AfterChange,
+                409,
+            ),
+            (ErrorKind::Store, "store", same(1_000), 503),
+            (ErrorKind::Connectors, "connectors", same(1_000), 503),
+        ];
+        for (kind, code, retry, status) in table {
+            let error = Error::new(kind.clone(), "words");
+            assert_eq!(
+                (error.code(), error.retry(), error.http_status().as_u16()),
+                (code, retry, status)
+            );
+            let public = serde_json::to_value(error.public()).unwrap();
+            assert_eq!(
+                (&public["code"], &public["message"]),
+                (&code.into(), &"words".into())
+            );
+        }
+    }
+}

@@ -241,3 +241,6 @@ impl Aggregate for Session {
         event.at
     }
 }
+
+#[cfg(test)]
+mod golden;

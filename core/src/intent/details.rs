@@ -196,7 +196,7 @@ pub enum Challenge {
 }
 
 /// The result of a 3-D Secure authentication.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ThreeDs {
@@ -211,7 +211,7 @@ pub struct ThreeDs {
 }
 
 /// Whether the liability for fraud has shifted to the issuer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LiabilityShift {
     /// It has.

@@ -532,7 +532,10 @@ impl Known {
     /// Where the attempt stands, by all that is known of it: success over decline, the end over success.
     pub(crate) fn status(&self) -> AttemptStatus {
         let closed = self.closed.is_set() && self.captured_minor == 0;
-        if self.captured.is_set() && self.failed_minor > 0 && self.failed_minor >= self.captured_minor {
+        if (self.captured.is_set() || self.closed.is_set() || self.released.is_set())
+            && self.failed_minor > 0
+            && self.failed_minor >= self.captured_minor
+        {
             AttemptStatus::Failed
         } else if (self.voided.is_set() && self.captured_minor > 0) || (closed && self.authorized.is_set()) {
             AttemptStatus::Voided

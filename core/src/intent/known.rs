@@ -81,13 +81,8 @@ impl Known {
         self.granted.incremental = self.granted.incremental.max(granted.incremental);
         self.granted.capturable_max = self.granted.capturable_max.max(granted.capturable_max);
         self.granted.capture_before = self.granted.capture_before.max(granted.capture_before);
-        if self.network_transaction_id.is_none() {
-            self.network_transaction_id
-                .clone_from(&approval.network_transaction_id);
-        }
-        if self.three_ds.is_none() {
-            self.three_ds.clone_from(&approval.three_ds);
-        }
+        first_of(&mut self.network_transaction_id, &approval.network_transaction_id);
+        first_of(&mut self.three_ds, &approval.three_ds);
     }
 
     fn wait(&mut self, news: Waiting) {
@@ -146,4 +141,13 @@ pub(super) fn plausible(attempt: &Attempt, state: &Intent, standing: &Standing) 
         .into_iter()
         .flatten()
         .all(|money| money.currency() == currency && (0..=most).contains(&money.minor()))
+}
+
+/// Of two words for the same thing one is kept whatever the order: the one that sorts first.
+fn first_of<T: Ord + Clone>(known: &mut Option<T>, news: &Option<T>) {
+    if let Some(news) = news
+        && known.as_ref().is_none_or(|known| news < known)
+    {
+        *known = Some(news.clone());
+    }
 }

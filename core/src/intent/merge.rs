@@ -10,10 +10,11 @@ use super::state::{
 };
 use super::status::{AttemptStatus, CaptureStatus, OperationStatus};
 use crate::connector::{
-    AuthorizeReport, CaptureReport, CloseReport, Contradiction, Doubt, Handle, NotExecuted, RefundReport,
-    Standing,
+    Approval, AuthorizeReport, CaptureReport, CloseReport, Contradiction, Doubt, Handle, NotExecuted,
+    RefundReport, Standing,
 };
 use crate::id::{AttemptId, CaptureId, OperationId};
+use crate::money::Money;
 use crate::time::Timestamp;
 
 /// News of an intent.
@@ -280,20 +281,55 @@ impl Merge<'_> {
         }
     }
 
+    /// A capture that has no answer when the authorization is gone gets none.
     fn settle_capture(&mut self, operation: &OperationRecord, known: &Known, status: AttemptStatus) {
-        let baseline = self.baseline(operation.id);
-        let Some(capture) = self.capture_of(operation.id) else {
-            return;
+        let gone = match status {
+            AttemptStatus::Voided | AttemptStatus::Cancelled | AttemptStatus::Failed => true,
+            AttemptStatus::Opened
+            | AttemptStatus::Pending
+            | AttemptStatus::RequiresAction
+            | AttemptStatus::NotExecuted
+            | AttemptStatus::Declined
+            | AttemptStatus::Authorized
+            | AttemptStatus::Captured
+            | AttemptStatus::Settled => known.closed.is_set(),
         };
-        if known.captured_minor >= baseline + operation.amount.minor() {
-            self.learn_capture(&capture, CaptureStatus::Captured, None);
-            self.close_operation(operation.id, OperationStatus::Done);
-        } else if matches!(
-            status,
-            AttemptStatus::Voided | AttemptStatus::Cancelled | AttemptStatus::Failed
-        ) {
+        self.attribute(operation.attempt);
+        let open = self
+            .capture_of(operation.id)
+            .filter(|capture| capture.status == CaptureStatus::Pending);
+        if let Some(capture) = open.filter(|_| gone) {
             self.learn_capture(&capture, CaptureStatus::Declined, None);
             self.close_operation(operation.id, OperationStatus::Declined);
+        }
+    }
+
+    /// What is taken in all answers for what was asked only where it covers everything asked: a part of it could
+    /// be any.
+    fn attribute(&mut self, id: AttemptId) {
+        let Some(attempt) = self.state.attempt(id) else {
+            return;
+        };
+        let total = attempt.known.captured_minor;
+        let of_attempt = self.state.captures.iter().filter(|capture| capture.attempt == id);
+        let recorded: i64 = of_attempt
+            .clone()
+            .filter(|capture| once_taken(capture.status))
+            .map(|capture| capture.amount.minor())
+            .sum();
+        let asked: Vec<_> = of_attempt
+            .filter(|capture| capture.status == CaptureStatus::Pending)
+            .cloned()
+            .collect();
+        let open: i64 = asked.iter().map(|capture| capture.amount.minor()).sum();
+        if total < recorded + open {
+            return;
+        }
+        for capture in asked {
+            self.learn_capture(&capture, CaptureStatus::Captured, None);
+            if let Some(operation) = capture.operation {
+                self.close_operation(operation, OperationStatus::Done);
+            }
         }
     }
 
@@ -308,7 +344,7 @@ impl Merge<'_> {
                     .iter()
                     .filter(|capture| capture.operation != Some(operation));
                 earlier
-                    .filter(|capture| taken(capture.status))
+                    .filter(|capture| once_taken(capture.status))
                     .map(|capture| capture.amount.minor())
                     .sum()
             }
@@ -336,6 +372,7 @@ impl Merge<'_> {
 
     /// Brings the captures' records up to what is known to be taken, settled and failed.
     fn settle_captures(&mut self, id: AttemptId) {
+        self.attribute(id);
         let Some(attempt) = self.state.attempt(id).cloned() else {
             return;
         };
@@ -419,6 +456,10 @@ impl Merge<'_> {
             (Some(CompensationReason::LateSuccess), OnLateSuccess::AcceptIfUnpaid) if unpaid => {
                 self.happen(Happened::Won { attempt: id });
             }
+            // What a person gave up is always compensated.
+            (Some(reason), OnLateSuccess::Ask) if attempt.closure == super::state::Closure::Abandoned => {
+                self.happen(Happened::CompensationWanted { attempt: id, reason });
+            }
             (Some(reason), OnLateSuccess::Reverse | OnLateSuccess::AcceptIfUnpaid) => {
                 self.happen(Happened::CompensationWanted { attempt: id, reason });
             }
@@ -459,9 +500,6 @@ impl Merge<'_> {
         let Some(capture) = self.capture_of(operation) else {
             return;
         };
-        if !self.may_close(&record) {
-            return;
-        }
         let (status, handle) = match report {
             CaptureReport::Captured(handle, _) => (CaptureStatus::Captured, Some(handle.clone())),
             CaptureReport::Settled(handle, _) => (CaptureStatus::Settled, Some(handle.clone())),
@@ -520,6 +558,7 @@ impl Merge<'_> {
                 self.finish_closing(&record, OperationStatus::Done);
                 self.settle_compensation(record.attempt);
             }
+            CloseReport::Pending(..) if record.status == OperationStatus::Pending => {}
             CloseReport::Pending(..) => self.finish_closing(&record, OperationStatus::Pending),
             CloseReport::Refused(_) => self.finish_closing(&record, OperationStatus::Declined),
         }
@@ -591,6 +630,8 @@ impl Merge<'_> {
                 self.close_operation(operation, OperationStatus::Done);
                 self.settle_compensation(record.attempt);
             }
+            RefundReport::Pending(..) | RefundReport::ActionNeeded(..)
+                if record.status == OperationStatus::Pending => {}
             RefundReport::Pending(..) | RefundReport::ActionNeeded(..) => {
                 self.close_operation(operation, OperationStatus::Pending);
                 let status = CompensationStatus::Pending;
@@ -610,18 +651,9 @@ impl Merge<'_> {
         let Some(record) = self.state.operation(operation).cloned() else {
             return;
         };
-        if !self.may_close(&record) {
-            return;
-        }
-        let total = record.amount.minor();
         match report {
-            AuthorizeReport::Authorized(approval) | AuthorizeReport::PartiallyAuthorized(approval, _) => {
-                self.learn(record.attempt, |known| {
-                    known.authorized_minor = known.authorized_minor.max(total);
-                    known.approve(approval);
-                });
-                self.close_operation(operation, OperationStatus::Done);
-            }
+            AuthorizeReport::Authorized(approval) => self.raised(&record, approval, record.amount),
+            AuthorizeReport::PartiallyAuthorized(approval, part) => self.raised(&record, approval, *part),
             AuthorizeReport::Pending(..) | AuthorizeReport::ActionNeeded(..) => {
                 self.close_operation(operation, OperationStatus::Pending);
             }
@@ -634,19 +666,36 @@ impl Merge<'_> {
         }
     }
 
+    /// An increment is done, to this much in all.
+    fn raised(&mut self, record: &OperationRecord, approval: &Approval, total: Money) {
+        if total.currency() != record.amount.currency()
+            || !(0..=record.amount.minor()).contains(&total.minor())
+        {
+            return self.contradict(ReviewReason::AmountMismatch);
+        }
+        self.learn(record.attempt, |known| {
+            known.authorized_minor = known.authorized_minor.max(total.minor());
+            known.approve(approval);
+        });
+        self.close_operation(record.id, OperationStatus::Done);
+    }
+
     fn not_executed(&mut self, operation: OperationId, proof: &NotExecuted) {
         let Some(record) = self.state.operation(operation).cloned() else {
             return;
         };
-        if !self.may_close(&record) {
-            return;
-        }
         match record.kind {
             OperationKind::Authorize => {
                 self.learn(record.attempt, |known| {
-                    known.not_executed.get_or_insert_with(|| proof.clone());
+                    // One proof is kept whatever the order: the one that sorts first.
+                    let first = |known: &NotExecuted| known.to_string() <= proof.to_string();
+                    if !known.not_executed.as_ref().is_some_and(first) {
+                        known.not_executed = Some(proof.clone());
+                    }
                 });
-                self.happen(Happened::NotExecuted(proof.clone()));
+                if self.may_close(&record) {
+                    self.happen(Happened::NotExecuted(proof.clone()));
+                }
             }
             OperationKind::Capture => {
                 if let Some(capture) = self.capture_of(operation) {
@@ -745,6 +794,11 @@ fn closing(kind: OperationKind, status: AttemptStatus, taken_before: Option<i64>
         },
         AttemptStatus::Opened | AttemptStatus::Pending | AttemptStatus::RequiresAction => None,
     }
+}
+
+/// Counts among what was taken in all, from which failures aren't subtracted.
+fn once_taken(status: CaptureStatus) -> bool {
+    taken(status) || status == CaptureStatus::Failed
 }
 
 fn taken(status: CaptureStatus) -> bool {

@@ -237,19 +237,26 @@ pub(crate) fn merge(
             not_executed: None,
         },
     };
-    // Only who holds the lease clears a prepared lock: other news waits for the next read.
-    if prepared && driver != Some(operation) {
-        return events;
-    }
-    if let RefundHappened::AllocationLearnt { status, .. } = &what
-        && *status > allocation.status
+    if let RefundHappened::AllocationLearnt {
+        status, not_executed, ..
+    } = &what
+        && rank(*status, not_executed.as_ref()) > rank(allocation.status, allocation.not_executed.as_ref())
     {
         events.push(event(what));
     }
-    if open.is_some() {
+    // Only who holds the lease clears a prepared lock.
+    if open.is_some() && (!prepared || driver == Some(operation)) {
         events.push(event(RefundHappened::OperationClosed { operation }));
     }
     events
+}
+
+/// How much a part's status counts: a proof of ours that nothing was executed yields to what the processor says.
+fn rank(status: AllocationStatus, not_executed: Option<&NotExecuted>) -> (AllocationStatus, u8) {
+    match not_executed {
+        Some(_) => (AllocationStatus::Pending, 1),
+        None => (status, 0),
+    }
 }
 
 /// The state after `event`.

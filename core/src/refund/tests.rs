@@ -1,1 +1,212 @@
+//! The refund's commands, and its parts in every order of news.
 
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::machine::{Command, RefundNews, apply, decide, merge};
+use super::state::{Allocation, AllocationStatus, RefundState};
+use super::{RefundReason, RefundStatus};
+use crate::connector::{Echo, Handle, RefundReport};
+use crate::id::{OperationId, RefundId};
+use crate::intent::tests::scene::{Scene, account, doubt, eur, hard, proof, refunded};
+use crate::intent::{OperationKind, Rest};
+use crate::tenant::Mode;
+use crate::time::Timestamp;
+
+fn operation(number: u128) -> OperationId {
+    OperationId::from_uuid(Mode::Test, Uuid::from_u128(500 + number))
+}
+
+fn refund(parts: &[(i64, AllocationStatus)]) -> RefundState {
+    let scene = Scene::captured();
+    let allocations = (0..).zip(parts).map(|(number, (minor, status))| Allocation {
+        capture: None,
+        original: Handle::from("pay_1"),
+        amount: eur(*minor),
+        operation: operation(number),
+        status: *status,
+        handle: None,
+        action: None,
+        decline: None,
+        not_executed: None,
+    });
+    let mut state = RefundState {
+        id: RefundId::from_uuid(Mode::Test, Uuid::from_u128(9)),
+        intent: scene.state.id,
+        attempt: scene.state.attempts[0].id,
+        account: account(),
+        amount: eur(parts.iter().map(|(minor, _)| minor).sum()),
+        reason: RefundReason::GoodsReturned,
+        status: RefundStatus::Requested,
+        allocations: allocations.collect(),
+        open_op: None,
+        review: None,
+        created_at: scene.now,
+        updated_at: scene.now,
+    };
+    state.status = state.derived_status();
+    state
+}
+
+fn opened(state: &RefundState, number: u128) -> RefundState {
+    let mut open = Scene::captured().operation(OperationKind::Refund, 100, Rest::Keep);
+    open.id = operation(number);
+    let events = decide(Some(state), &Command::Open(Box::new(open)), state.updated_at).unwrap();
+    events.iter().fold(Some(state.clone()), apply).unwrap()
+}
+
+fn heard(state: &RefundState, number: u128, news: &RefundNews, driver: bool) -> RefundState {
+    let driver = driver.then(|| operation(number));
+    let events = merge(state, operation(number), news, driver, state.updated_at);
+    events.iter().fold(Some(state.clone()), apply).unwrap()
+}
+
+fn pending() -> RefundNews {
+    RefundNews::Report(RefundReport::Pending(Handle::from("re_1"), Echo::none()))
+}
+
+fn done() -> RefundNews {
+    RefundNews::Report(refunded())
+}
+
+fn failed() -> RefundNews {
+    RefundNews::Report(RefundReport::Failed(hard()))
+}
+
+fn stopped() -> RefundNews {
+    RefundNews::Report(RefundReport::Cancelled(Handle::from("re_1"), Echo::none()))
+}
+
+#[test]
+fn a_status_is_read_off_the_parts() {
+    use AllocationStatus as Part;
+    let table: &[(&[Part], RefundStatus)] = &[
+        (&[Part::Waiting], RefundStatus::Requested),
+        (&[Part::Pending, Part::Waiting], RefundStatus::Requested),
+        (
+            &[Part::RequiresAction, Part::Pending],
+            RefundStatus::RequiresAction,
+        ),
+        (&[Part::Pending, Part::Refunded], RefundStatus::Pending),
+        (&[Part::Refunded, Part::Refunded], RefundStatus::Succeeded),
+        (&[Part::Refunded, Part::Failed], RefundStatus::PartiallySucceeded),
+        (
+            &[Part::Refunded, Part::Cancelled],
+            RefundStatus::PartiallySucceeded,
+        ),
+        (&[Part::Failed, Part::Cancelled], RefundStatus::Failed),
+        (&[Part::Cancelled], RefundStatus::Cancelled),
+    ];
+    for (parts, status) in table {
+        let parts: Vec<_> = parts.iter().map(|part| (100, *part)).collect();
+        assert_eq!(refund(&parts).status, *status, "{parts:?}");
+    }
+}
+
+#[test]
+fn only_what_waits_is_opened_and_one_part_at_a_time() {
+    use AllocationStatus as Part;
+    for part in [
+        Part::RequiresAction,
+        Part::Pending,
+        Part::Cancelled,
+        Part::Refunded,
+        Part::Failed,
+    ] {
+        let state = refund(&[(100, part)]);
+        let open = Scene::captured().operation(OperationKind::Refund, 100, Rest::Keep);
+        let error = decide(Some(&state), &Command::Open(Box::new(open)), state.updated_at).unwrap_err();
+        assert_eq!(error.code(), "invalid_transition", "{part:?}");
+    }
+    let state = opened(&refund(&[(100, Part::Waiting), (200, Part::Waiting)]), 0);
+    assert_eq!(state.next_waiting(), None, "one is open");
+    let open = state.open_op.clone().unwrap();
+    let error = decide(Some(&state), &Command::Open(Box::new(open)), state.updated_at).unwrap_err();
+    assert_eq!(error.code(), "operation_in_progress");
+    // Pending goes on with the next part.
+    let state = heard(&state, 0, &pending(), true);
+    assert_eq!(state.next_waiting().unwrap().operation, operation(1));
+    // Unknown stops.
+    let state = heard(&opened(&state, 1), 1, &RefundNews::Doubt(doubt()), true);
+    assert_eq!(state.next_waiting(), None);
+    let abandon = |not_before| Command::Abandon {
+        operation: operation(1),
+        by: "ops@shop".to_owned(),
+        not_before,
+    };
+    let early = decide(
+        Some(&state),
+        &abandon(Timestamp::from_secs(99_999)),
+        state.updated_at,
+    )
+    .unwrap_err();
+    assert_eq!(early.code(), "too_early");
+    let events = decide(Some(&state), &abandon(state.updated_at), state.updated_at).unwrap();
+    let state = events.iter().fold(Some(state), apply).unwrap();
+    assert_eq!(
+        (state.open_op.clone(), state.share().pending),
+        (None, 300),
+        "the amount stays reserved"
+    );
+}
+
+#[test]
+fn a_success_may_fail_later_and_gives_the_reservation_back() {
+    let state = opened(&refund(&[(100, AllocationStatus::Waiting)]), 0);
+    let state = heard(&state, 0, &done(), true);
+    assert_eq!(
+        (state.status, state.share().refunded),
+        (RefundStatus::Succeeded, 100)
+    );
+    let state = heard(&state, 0, &failed(), false);
+    assert_eq!(state.status, RefundStatus::Failed);
+    assert_eq!((state.share().pending, state.share().refunded), (0, 0));
+}
+
+#[test]
+fn a_proof_that_nothing_was_executed_ranks_below_the_processors_own_success() {
+    let start = opened(&refund(&[(100, AllocationStatus::Waiting)]), 0);
+    let proved = RefundNews::NotExecuted(proof());
+    // A webhook was first; the lock is its driver's.
+    let heard_first = heard(&start, 0, &done(), false);
+    assert!(heard_first.open_op.is_some());
+    let state = heard(&heard_first, 0, &proved, true);
+    assert_eq!((state.status, state.open_op), (RefundStatus::Succeeded, None));
+    let state = heard(&heard(&start, 0, &proved, true), 0, &done(), false);
+    assert_eq!(state.status, RefundStatus::Succeeded);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn news_of_a_part_gives_the_same_in_every_order(
+        (first, second) in prop::collection::vec(0_u8..5, 1..6).prop_flat_map(|all| {
+            let repeated: Vec<u8> = all.iter().chain(&all).copied().collect();
+            (Just(all), Just(repeated).prop_shuffle())
+        })
+    ) {
+        let news = [pending(), done(), failed(), stopped(), RefundNews::NotExecuted(proof())];
+        let after = |order: &[u8]| {
+            let start = opened(&refund(&[(100, AllocationStatus::Waiting)]), 0);
+            let end = order.iter().fold(start, |state, at| heard(&state, 0, &news[usize::from(*at)], true));
+            (end.status, end.share(), end.open_op)
+        };
+        prop_assert_eq!(after(&first), after(&second));
+    }
+
+    #[test]
+    fn a_share_never_holds_more_than_the_refund(parts in prop::collection::vec((1_i64..500, 0_u8..5), 1..6)) {
+        let news = [pending(), done(), failed(), stopped(), RefundNews::NotExecuted(proof())];
+        let waiting: Vec<_> = parts.iter().map(|(minor, _)| (*minor, AllocationStatus::Waiting)).collect();
+        let mut state = refund(&waiting);
+        for (number, (_, at)) in (0..).zip(&parts) {
+            state = heard(&opened(&state, number), number, &news[usize::from(*at)], true);
+            let share = state.share();
+            prop_assert!(share.pending >= 0 && share.refunded >= 0);
+            prop_assert!(share.pending + share.refunded <= state.amount.minor());
+        }
+        let row = serde_json::to_string(&state).unwrap();
+        prop_assert_eq!(serde_json::from_str::<RefundState>(&row).unwrap(), state);
+    }
+}

@@ -1,7 +1,6 @@
 //! The intent's machine against its tables, with states that real events made.
 
 mod guards;
-mod news;
 mod properties;
 pub(crate) mod scene;
 mod table;

@@ -30,6 +30,7 @@ use crate::tenant::Mode;
 use crate::time::Timestamp;
 
 pub(crate) const AMOUNT: i64 = 1_000;
+pub(crate) const SUPERSEDE: CommandKind = CommandKind::Supersede;
 
 pub(crate) fn eur(minor: i64) -> Money {
     Money::from_minor(minor, Currency::EUR)
