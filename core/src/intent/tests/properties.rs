@@ -198,10 +198,13 @@ fn consistent(said: Vec<Said>) -> Vec<Said> {
     untold.collect()
 }
 
-fn orders() -> impl Strategy<Value = (Vec<(i64, Said)>, Vec<(i64, Said)>)> {
+/// News with the number that tells it apart.
+type Order = Vec<(i64, Said)>;
+
+fn orders() -> impl Strategy<Value = (Order, Order)> {
     let multiset = prop::collection::vec(said(), 1..7);
     multiset.prop_flat_map(|said| {
-        let numbered: Vec<(i64, Said)> = (1..).zip(consistent(said)).collect();
+        let numbered: Order = (1..).zip(consistent(said)).collect();
         let mut repeated = numbered.clone();
         repeated.extend(numbered.iter().take(3).copied());
         (Just(numbered), Just(repeated).prop_shuffle())
