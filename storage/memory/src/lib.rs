@@ -46,6 +46,7 @@ impl MemoryStore {
         }
     }
 
+    #[allow(clippy::disallowed_methods, reason = "a store's own clock is this machine's")]
     fn now(&self) -> Timestamp {
         match &self.time {
             StoreTime::Own => {

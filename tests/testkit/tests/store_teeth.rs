@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use paymux_core::store::*;
-use paymux_core::{Store, Tenant};
+use paymux_core::{IdSource, SeededIds, Store, Tenant, Timestamp};
 use paymux_memory::MemoryStore;
 use paymux_testkit::{Durability, TestClock, store_conformance};
 use uuid::Uuid;
@@ -159,6 +159,7 @@ fn run(fault: Fault) -> Option<String> {
     let suite = store_conformance(async |_| Faulty {
         store: MemoryStore::with_time(time.clone()),
         fault,
+        ids: SeededIds::new(0x7ee7),
     })
     .clock(clock);
     let suite = match fault {
@@ -177,6 +178,7 @@ fn run(fault: Fault) -> Option<String> {
 struct Faulty {
     store: MemoryStore,
     fault: Fault,
+    ids: SeededIds,
 }
 
 impl Faulty {
@@ -184,11 +186,15 @@ impl Faulty {
         self.fault == fault
     }
 
+    fn fresh(&self) -> Uuid {
+        self.ids.uuid(Timestamp::from_secs(1_767_225_600))
+    }
+
     fn batch(&self, batch: &Batch) -> Batch {
         let mut batch = batch.clone();
         match self.fault {
             Fault::LosesTheParent => batch.puts.iter_mut().for_each(|row| row.index.parent = None),
-            Fault::WritesEachCommitAgain => batch.commit_id = CommitId(Uuid::now_v7()),
+            Fault::WritesEachCommitAgain => batch.commit_id = CommitId(self.fresh()),
             Fault::ReplacesOnInsert => {
                 for write in &mut batch.uniques {
                     if let UniqueWrite::Insert(unique) = write {
@@ -291,7 +297,7 @@ impl Store for Faulty {
             }
         }
         if self.has(Fault::CommitsInParts) {
-            let mut jobs = Batch::new(CommitId(Uuid::now_v7()));
+            let mut jobs = Batch::new(CommitId(self.fresh()));
             jobs.jobs = std::mem::take(&mut batch.jobs);
             self.store.commit(tenant, &jobs).await?;
         }
@@ -301,14 +307,14 @@ impl Store for Faulty {
                 if let Some((owner, _)) = self.store.locate(write.key()).await.unwrap()
                     && owner != *tenant
                 {
-                    let mut free = Batch::new(CommitId(Uuid::now_v7()));
+                    let mut free = Batch::new(CommitId(self.fresh()));
                     free.uniques.push(UniqueWrite::Delete(write.key().clone()));
                     self.store.commit(&owner, &free).await?;
                 }
             }
         }
         if self.has(Fault::PutsJobsAnew) {
-            let mut done = Batch::new(CommitId(Uuid::now_v7()));
+            let mut done = Batch::new(CommitId(self.fresh()));
             done.jobs = batch.jobs.iter().map(|job| JobWrite::Done(job.key())).collect();
             let puts = batch.jobs.iter().all(|job| matches!(job, JobWrite::Put { .. }));
             if puts && batch.preconditions.is_empty() {

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use paymux_core::store::{StoreError, StoreErrorKind, StoreTime};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
@@ -174,8 +174,13 @@ async fn connect(options: &SqliteConnectOptions, patience: Duration) -> Result<S
 
 /// Turns the write-ahead log on. SQLite's busy time-out doesn't cover that, so two processes that make the same file
 /// at once are made to wait for each other here.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "SQLite's own busy time-out is in real time too"
+)]
 async fn write_ahead(conn: &mut SqliteConnection, patience: Duration) -> Result<(), Failure> {
-    let since = Instant::now();
+    const PAUSE: Duration = Duration::from_millis(5);
+    let mut waited = Duration::ZERO;
     loop {
         match sqlx::query("PRAGMA journal_mode = WAL")
             .fetch_one(&mut *conn)
@@ -194,10 +199,11 @@ async fn write_ahead(conn: &mut SqliteConnection, patience: Duration) -> Result<
             }
             Err(error) => {
                 let failure = beside(error);
-                if failure.kind() != StoreErrorKind::Locked || since.elapsed() >= patience {
+                if failure.kind() != StoreErrorKind::Locked || waited >= patience {
                     return Err(failure);
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(PAUSE).await;
+                waited += PAUSE;
             }
         }
     }

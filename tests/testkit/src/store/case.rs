@@ -236,6 +236,10 @@ impl<'a, S: Store> Case<'a, S> {
 
     /// Claims until there is something, for a lease of an hour. Moves the clock on by `wait` if it is a test's, else
     /// waits for the store's own, at most five seconds more than `wait`.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the store's own clock can only be waited for"
+    )]
     pub(super) async fn claim_after(&self, queue: Queue, wait: Duration) -> Vec<Claim> {
         const PAUSE: Duration = Duration::from_millis(5);
         if let Some(clock) = self.clock() {
