@@ -5,6 +5,11 @@
 //! this process starts itself a second time and kills that one while its call to the processor is under way. It ends
 //! with an error if a promise is broken.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it waits for another process, in real time"
+)]
+
 use std::error::Error;
 use std::path::Path;
 use std::process::{Child, Command};

@@ -1,6 +1,12 @@
 //! How often a payment allocates, in a binary of its own, since the allocator that counts is the whole program's.
 //! The bounds leave room for another compiler's library, not for another copy of the payment.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test panics where an expectation fails"
+)]
+
 use paymux::prelude::*;
 use paymux::sandbox::Sandbox;
 

@@ -1,5 +1,11 @@
 //! A payment from end to end: routed, declined by one account, taken by the next, captured in part, refunded.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test panics where an expectation fails"
+)]
+
 use paymux::sandbox::Sandbox;
 use paymux::{IntentStatus, prelude::*};
 

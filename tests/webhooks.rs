@@ -50,7 +50,10 @@ async fn duplicates_and_any_order_converge() {
             }
             let now = world.reread(&intent).await;
             let totals = *now.totals();
-            assert_eq!((totals.captured, totals.refunded), (6_000, 1_000));
+            assert_eq!(
+                (totals.authorized, totals.captured, totals.refunded),
+                (6_000, 6_000, 1_000)
+            );
             outcomes.push((now.status(), totals));
         }
         assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]), "{outcomes:?}");

@@ -186,7 +186,7 @@ impl ConnectorId {
     /// A name read at run time.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] if the name breaks the rule.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the name breaks the rule.
     pub fn new(name: impl Into<String>) -> Result<Self, Error> {
         let name = name.into();
         if valid_name(&name, 32) {

@@ -62,7 +62,7 @@ impl Tenant {
     /// without spaces or `/`.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] if the name breaks that rule.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the name breaks that rule.
     pub fn test(merchant: &str) -> Result<Self, Error> {
         Self::new(merchant, Mode::Test)
     }
@@ -70,7 +70,7 @@ impl Tenant {
     /// A merchant in live mode; the name as in [`Tenant::test`].
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] if the name breaks that rule.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the name breaks that rule.
     pub fn live(merchant: &str) -> Result<Self, Error> {
         Self::new(merchant, Mode::Live)
     }
@@ -78,7 +78,7 @@ impl Tenant {
     /// A merchant in a mode; the name as in [`Tenant::test`].
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] if the name breaks that rule.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the name breaks that rule.
     pub fn new(merchant: &str, mode: Mode) -> Result<Self, Error> {
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
         if merchant.is_empty() || merchant.len() > 64 || !merchant.bytes().all(plain) {

@@ -1,5 +1,11 @@
 //! What a payment costs in commits, reads and sends: these don't hang on the machine, so that a test can hold them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test panics where an expectation fails"
+)]
+
 mod recording;
 
 use std::sync::Arc;

@@ -105,7 +105,7 @@ impl World {
             let open = intent.status() == IntentStatus::Processing
                 || intent.unknown_operation().is_some()
                 || intent.totals().refund_pending > 0
-                || refunds.iter().any(|status| *status == RefundStatus::Pending);
+                || refunds.contains(&RefundStatus::Pending);
             if !open {
                 return End::Done;
             }

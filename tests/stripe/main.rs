@@ -1,6 +1,16 @@
 //! The whole engine at Stripe's API over HTTP: against localstripe, which others wrote, and against the stand-in,
 //! which fails on demand.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it waits for other processes, in real time"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test panics where an expectation fails"
+)]
+
 mod faults;
 mod localstripe;
 mod mailbox;

@@ -243,4 +243,4 @@ impl Aggregate for Session {
 }
 
 #[cfg(test)]
-mod golden;
+mod tests;

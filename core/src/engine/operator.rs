@@ -92,7 +92,7 @@ impl Operator {
     /// Settles an unknown outcome by what a person found. The processor's own proof may still reverse it.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Stale`] where it has moved since it was seen; [`crate::ErrorKind::Invalid`] for an amount that can't be.
+    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where it has moved since it was seen; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an amount that can't be.
     pub async fn settle_by_hand(
         &self,
         seen: &UnknownOutcome,
@@ -192,7 +192,7 @@ impl Operator {
     /// Gives an unknown outcome up: the lock goes, the amount stays reserved, and a late success is given back.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::TooEarly`] before the policy's `review_after`; [`crate::ErrorKind::Stale`] where it has moved.
+    /// [`ErrorKind::TooEarly`](crate::ErrorKind::TooEarly) before the policy's `review_after`; [`ErrorKind::Stale`](crate::ErrorKind::Stale) where it has moved.
     pub async fn abandon(&self, seen: &UnknownOutcome, evidence: Evidence) -> Result<Subject> {
         let engine = &self.payments.engine;
         let mut work = engine.work();
@@ -263,7 +263,7 @@ impl Operator {
     /// Goes on while the payer could still complete an earlier action: whichever success comes second is given back.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidTransition`] where the attempt waits for no payer; [`crate::ErrorKind::OperationInProgress`].
+    /// [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition) where the attempt waits for no payer; [`ErrorKind::OperationInProgress`](crate::ErrorKind::OperationInProgress).
     pub async fn supersede(
         &self,
         id: &PaymentIntentId,
@@ -296,7 +296,7 @@ impl Operator {
     /// what is held, or ends what was never sent.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidTransition`] where it isn't held for review.
+    /// [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition) where it isn't held for review.
     pub async fn review(
         &self,
         id: &PaymentIntentId,

@@ -106,7 +106,7 @@ impl Payments {
     /// Makes a payment without confirming it.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] with every bad field; [`ErrorKind::IdempotencyMismatch`].
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with every bad field; [`ErrorKind::IdempotencyMismatch`](crate::ErrorKind::IdempotencyMismatch).
     pub async fn create_intent(&self, key: &IdempotencyKey, new: NewIntent) -> Result<Reply<PaymentIntent>> {
         self.create(key, new, None).await
     }
@@ -172,7 +172,7 @@ impl Payments {
     /// `commit_in`.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] with every bad field.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with every bad field.
     pub async fn plan_create_intent(
         &self,
         key: &IdempotencyKey,
@@ -201,9 +201,9 @@ impl Payments {
     /// Makes a payment and confirms it: one first write for both.
     ///
     /// # Errors
-    /// Nothing moved: [`ErrorKind::Invalid`], [`ErrorKind::NoRoute`], [`ErrorKind::NotExecuted`] with every account's
-    /// proof, [`ErrorKind::Forbidden`] by the host's own check, [`ErrorKind::OperationInProgress`] while the same key
-    /// is at work, [`ErrorKind::IdempotencyMismatch`].
+    /// Nothing moved: [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), [`ErrorKind::NoRoute`](crate::ErrorKind::NoRoute), [`ErrorKind::NotExecuted`](crate::ErrorKind::NotExecuted) with every account's
+    /// proof, [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden) by the host's own check, [`ErrorKind::OperationInProgress`](crate::ErrorKind::OperationInProgress) while the same key
+    /// is at work, [`ErrorKind::IdempotencyMismatch`](crate::ErrorKind::IdempotencyMismatch).
     #[tracing::instrument(name = "paymux.create_and_confirm", skip_all, fields(tenant = %self.tenant))]
     pub async fn create_and_confirm(
         &self,
@@ -232,7 +232,7 @@ impl Payments {
     /// Confirms a payment that was made before, or pays it by another method: then the live attempt is closed first.
     ///
     /// # Errors
-    /// As [`Payments::create_and_confirm`]; [`ErrorKind::PayerActionOutstanding`] where the payer may still complete
+    /// As [`Payments::create_and_confirm`]; [`ErrorKind::PayerActionOutstanding`](crate::ErrorKind::PayerActionOutstanding) where the payer may still complete
     /// an earlier action that can't be called back.
     #[tracing::instrument(name = "paymux.confirm", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn confirm(
@@ -258,7 +258,7 @@ impl Payments {
     /// never believed. Where the account takes the payload, it is handed over; else the processor is asked.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::NotExecuted`].
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); [`ErrorKind::NotExecuted`](crate::ErrorKind::NotExecuted).
     #[tracing::instrument(name = "paymux.complete", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn complete(&self, id: &PaymentIntentId, payload: ReturnPayload) -> Result<PaymentOutcome> {
         let loaded = self.load(id).await?;
@@ -290,8 +290,8 @@ impl Payments {
     /// Takes what is held, whole or in part.
     ///
     /// # Errors
-    /// Nothing moved: [`ErrorKind::Invalid`] for more than is left or what wasn't granted,
-    /// [`ErrorKind::InvalidTransition`], [`ErrorKind::OperationInProgress`], [`ErrorKind::NotExecuted`].
+    /// Nothing moved: [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for more than is left or what wasn't granted,
+    /// [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition), [`ErrorKind::OperationInProgress`](crate::ErrorKind::OperationInProgress), [`ErrorKind::NotExecuted`](crate::ErrorKind::NotExecuted).
     #[tracing::instrument(name = "paymux.capture", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn capture(
         &self,
@@ -397,7 +397,7 @@ impl Payments {
     /// Stops a payment that isn't authorized yet; a live attempt is closed at its processor first.
     ///
     /// # Errors
-    /// As [`Payments::capture`]; [`ErrorKind::PayerActionOutstanding`] where the payer may still act and can't be
+    /// As [`Payments::capture`]; [`ErrorKind::PayerActionOutstanding`](crate::ErrorKind::PayerActionOutstanding) where the payer may still act and can't be
     /// called back.
     #[tracing::instrument(name = "paymux.cancel", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn cancel(&self, key: &IdempotencyKey, id: &PaymentIntentId) -> Result<Reply<VoidOutcome>> {
@@ -442,8 +442,8 @@ impl Payments {
     /// Gives money back: what is available, or a part of it.
     ///
     /// # Errors
-    /// Nothing moved: [`ErrorKind::Invalid`] for more than is available, [`ErrorKind::InvalidTransition`],
-    /// [`ErrorKind::RefundNotSettled`], [`ErrorKind::NotExecuted`].
+    /// Nothing moved: [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for more than is available, [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition),
+    /// [`ErrorKind::RefundNotSettled`](crate::ErrorKind::RefundNotSettled), [`ErrorKind::NotExecuted`](crate::ErrorKind::NotExecuted).
     #[tracing::instrument(name = "paymux.refund", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn refund(
         &self,
@@ -514,7 +514,7 @@ impl Payments {
     /// Changes a payment that hasn't been confirmed, if it is still as it was seen.
     ///
     /// # Errors
-    /// [`ErrorKind::Stale`] where it has changed; [`ErrorKind::Invalid`]; [`ErrorKind::InvalidTransition`].
+    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where it has changed; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid); [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition).
     pub async fn update(&self, seen: &PaymentIntent, change: IntentUpdate) -> Result<PaymentIntent> {
         let loaded = self.load(seen.id()).await?;
         if loaded.version != seen.version() {
@@ -548,7 +548,7 @@ impl Payments {
     /// A payment as it stands. Another tenant's reads exactly like one that isn't there.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`].
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
     pub async fn intent(&self, id: &PaymentIntentId) -> Result<PaymentIntent> {
         Ok(self.load(id).await?.view())
     }
@@ -556,7 +556,7 @@ impl Payments {
     /// A refund as it stands.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`].
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
     pub async fn refund_by_id(&self, id: &RefundId) -> Result<Refund> {
         Ok(self.load_refund(id).await?.view())
     }
@@ -564,7 +564,7 @@ impl Payments {
     /// Asks the processor how the payment stands.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Connectors`] where its account isn't registered.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); [`ErrorKind::Connectors`](crate::ErrorKind::Connectors) where its account isn't registered.
     #[tracing::instrument(name = "paymux.sync", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn sync(&self, id: &PaymentIntentId) -> Result<PaymentIntent> {
         let loaded = self.load(id).await?;
@@ -574,7 +574,7 @@ impl Payments {
     /// What the payer has to do, ready to be shown.
     ///
     /// # Errors
-    /// [`ErrorKind::Stale`] where there is nothing to do.
+    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where there is nothing to do.
     pub async fn next_action(&self, id: &PaymentIntentId) -> Result<NextAction> {
         let loaded = self.load(id).await?;
         self.engine.next_action(&self.tenant, &loaded.state, None).await
@@ -592,7 +592,7 @@ impl Payments {
     /// Checks a session's fields without writing anything.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] with every bad field; [`ErrorKind::Unsupported`]; [`ErrorKind::NoRoute`].
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with every bad field; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported); [`ErrorKind::NoRoute`](crate::ErrorKind::NoRoute).
     pub async fn check_session(&self, new: &NewSession) -> Result<()> {
         self.check_new_session(new).await
     }
@@ -600,7 +600,7 @@ impl Payments {
     /// Makes a session: one order, one live payment, whatever the buyer's browser repeats.
     ///
     /// # Errors
-    /// As [`Payments::check_session`]; [`ErrorKind::IdempotencyMismatch`].
+    /// As [`Payments::check_session`]; [`ErrorKind::IdempotencyMismatch`](crate::ErrorKind::IdempotencyMismatch).
     pub async fn create_session(
         &self,
         key: &IdempotencyKey,
@@ -612,7 +612,7 @@ impl Payments {
     /// The buyer submits: the session's one payment is made, or confirmed again.
     ///
     /// # Errors
-    /// As [`Payments::confirm`]; [`ErrorKind::SessionExpired`]; [`ErrorKind::SessionAlreadyCompleted`].
+    /// As [`Payments::confirm`]; [`ErrorKind::SessionExpired`](crate::ErrorKind::SessionExpired); [`ErrorKind::SessionAlreadyCompleted`](crate::ErrorKind::SessionAlreadyCompleted).
     #[tracing::instrument(name = "paymux.submit", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn submit(
         &self,
@@ -626,7 +626,7 @@ impl Payments {
     /// The buyer steps back: the live attempt is closed, and another method may be chosen.
     ///
     /// # Errors
-    /// [`ErrorKind::PayerActionOutstanding`] where the live attempt can't be called back.
+    /// [`ErrorKind::PayerActionOutstanding`](crate::ErrorKind::PayerActionOutstanding) where the live attempt can't be called back.
     pub async fn step_back(&self, id: &SessionId) -> Result<CheckoutSession> {
         self.step_session_back(id).await
     }
@@ -634,7 +634,7 @@ impl Payments {
     /// Cancels a session that isn't paid.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidTransition`] while a payment is under way.
+    /// [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition) while a payment is under way.
     pub async fn cancel_session(&self, id: &SessionId) -> Result<CheckoutSession> {
         self.cancel_pending_session(id).await
     }
@@ -642,7 +642,7 @@ impl Payments {
     /// A session as it stands.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`].
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
     pub async fn session(&self, id: &SessionId) -> Result<CheckoutSession> {
         Ok(self.load_session(id).await?.view())
     }

@@ -176,7 +176,7 @@ impl<T: Send + 'static> Listing<T> {
     /// At most `limit` (1 to 100) items, after the cursor of the page before.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] for a limit out of range or a cursor of another list or tenant.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a limit out of range or a cursor of another list or tenant.
     pub async fn page(self, limit: u16, after: Option<Cursor>) -> Result<Page<T>> {
         if !(1..=100).contains(&limit) {
             return Err(Error::invalid(Fault::new(

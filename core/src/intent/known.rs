@@ -1,5 +1,6 @@
 //! What is known of an attempt only grows: the join of everything that a processor has said of it.
 
+use super::details::CaptureMethod;
 use super::state::{Attempt, Intent, Known, Mark, OperationKind, Waiting};
 use crate::connector::{Approval, AuthorizeReport, Standing};
 use crate::money::Money;
@@ -18,9 +19,9 @@ impl Known {
                 self.hold(approval, standing.authorized.map_or(asked, Money::minor));
             }
             AuthorizeReport::PartiallyAuthorized(approval, part) => self.hold(approval, part.minor()),
-            AuthorizeReport::Captured(approval) => self.take(approval, asked, standing),
+            AuthorizeReport::Captured(approval) => self.take(approval, attempt, standing),
             AuthorizeReport::Settled(approval) => {
-                self.take(approval, asked, standing);
+                self.take(approval, attempt, standing);
                 self.settled = Mark::Set;
             }
             AuthorizeReport::Verified(approval) => {
@@ -68,11 +69,21 @@ impl Known {
         self.approve(approval);
     }
 
-    fn take(&mut self, approval: &Approval, asked: i64, standing: &Standing) {
-        let total = standing.captured.map_or(asked, Money::minor);
+    /// Money was taken. Where the processor doesn't say how much, it is all of a payment that is captured with its
+    /// authorization, and nothing more than is known of one that isn't: a total is never guessed.
+    fn take(&mut self, approval: &Approval, attempt: &Attempt, standing: &Standing) {
+        let total = match (standing.captured, attempt.capture_method) {
+            (Some(total), _) => total.minor(),
+            (None, CaptureMethod::Automatic) => attempt.amount.minor(),
+            (None, CaptureMethod::Manual) => self.captured_minor,
+        };
         self.hold(approval, standing.authorized.map_or(total, Money::minor));
         self.captured = Mark::Set;
         self.captured_minor = self.captured_minor.max(total);
+        // What is called captured, with how much, isn't held any more beyond that.
+        if standing.captured.is_some() {
+            self.released = Mark::Set;
+        }
     }
 
     pub(super) fn approve(&mut self, approval: &Approval) {

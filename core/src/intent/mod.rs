@@ -3,6 +3,7 @@
 //! A status changes in one place: [`event::apply`] of an event that [`machine::decide`] gave for a command or
 //! [`merge::merge`] gave for news.
 
+mod captures;
 mod details;
 mod event;
 mod known;

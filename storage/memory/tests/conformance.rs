@@ -1,5 +1,11 @@
 //! The memory store keeps the contract, however it is held.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test panics where an expectation fails"
+)]
+
 use std::sync::Arc;
 
 use paymux_core::Store;
