@@ -202,7 +202,8 @@ impl Inner {
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         let Some(spawn) = &self.runtime.spawn else {
-            return work.await;
+            // On the heap: a whole drive is large, and a caller's stack may be small.
+            return Box::pin(work).await;
         };
         let (send, receive) = oneshot();
         spawn.spawn(Box::pin(async move { send.put(work.await) }));

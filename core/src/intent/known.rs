@@ -1,14 +1,20 @@
 //! What is known of an attempt only grows: the join of everything that a processor has said of it.
 
-use super::details::CaptureMethod;
 use super::state::{Attempt, Intent, Known, Mark, OperationKind, Waiting};
 use crate::connector::{Approval, AuthorizeReport, Standing};
 use crate::money::Money;
 use crate::time::Timestamp;
 
+/// Whether captures of an attempt were asked for, apart from its authorization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Captures {
+    NoneAsked,
+    Asked,
+}
+
 impl Known {
     /// Adds what a processor says of a payment. Join: whatever the order, the same is known in the end.
-    pub(super) fn join(&mut self, standing: &Standing, attempt: &Attempt, at: Timestamp) {
+    pub(super) fn join(&mut self, standing: &Standing, attempt: &Attempt, captures: Captures, at: Timestamp) {
         let asked = attempt.amount.minor();
         let minor = |money: Option<Money>| money.map_or(0, Money::minor);
         if let Some(handle) = standing.report.handle() {
@@ -19,9 +25,9 @@ impl Known {
                 self.hold(approval, standing.authorized.map_or(asked, Money::minor));
             }
             AuthorizeReport::PartiallyAuthorized(approval, part) => self.hold(approval, part.minor()),
-            AuthorizeReport::Captured(approval) => self.take(approval, attempt, standing),
+            AuthorizeReport::Captured(approval) => self.take(approval, attempt, captures, standing),
             AuthorizeReport::Settled(approval) => {
-                self.take(approval, attempt, standing);
+                self.take(approval, attempt, captures, standing);
                 self.settled = Mark::Set;
             }
             AuthorizeReport::Verified(approval) => {
@@ -69,13 +75,13 @@ impl Known {
         self.approve(approval);
     }
 
-    /// Money was taken. Where the processor doesn't say how much, it is all of a payment that is captured with its
-    /// authorization, and nothing more than is known of one that isn't: a total is never guessed.
-    fn take(&mut self, approval: &Approval, attempt: &Attempt, standing: &Standing) {
-        let total = match (standing.captured, attempt.capture_method) {
+    /// Money was taken. Where the processor doesn't say how much, it is all of a payment of which no capture was asked
+    /// for, and nothing more than is known where one was: which part was taken is never guessed.
+    fn take(&mut self, approval: &Approval, attempt: &Attempt, captures: Captures, standing: &Standing) {
+        let total = match (standing.captured, captures) {
             (Some(total), _) => total.minor(),
-            (None, CaptureMethod::Automatic) => attempt.amount.minor(),
-            (None, CaptureMethod::Manual) => self.captured_minor,
+            (None, Captures::NoneAsked) => attempt.amount.minor(),
+            (None, Captures::Asked) => self.captured_minor,
         };
         self.hold(approval, standing.authorized.map_or(total, Money::minor));
         self.captured = Mark::Set;
@@ -144,6 +150,7 @@ pub(super) fn plausible(attempt: &Attempt, state: &Intent, standing: &Standing) 
     let amounts = [
         standing.authorized,
         net,
+        standing.failed.map(|failed| Money::zero(failed.currency())),
         standing.refunded,
         standing.returned,
         part,

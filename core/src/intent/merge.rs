@@ -2,10 +2,10 @@
 //! gives the same in every order and after any repetition: what is known only grows.
 
 use super::event::{Happened, IntentEvent, apply};
-use super::known::plausible;
+use super::known::{Captures, plausible};
 use super::state::{
-    CompensationReason, CompensationStatus, Intent, Known, Mark, OpStage, OperationKind, OperationRecord,
-    ReviewReason,
+    CaptureRecord, CompensationReason, CompensationStatus, Intent, Known, Mark, OpStage, OperationKind,
+    OperationRecord, ReviewReason,
 };
 use super::status::{AttemptStatus, CaptureStatus, OperationStatus};
 use crate::connector::{
@@ -215,7 +215,12 @@ impl Merge<'_> {
         let was_closed = attempt.known.closed.is_set() || attempt.known.voided.is_set();
         let captured_before = attempt.known.captured_minor;
         let at = self.observation.at;
-        self.learn(id, |known| known.join(standing, &attempt, at));
+        let of_ours = |capture: &CaptureRecord| capture.attempt == id && capture.operation.is_some();
+        let captures = match self.state.captures.iter().any(of_ours) {
+            true => Captures::Asked,
+            false => Captures::NoneAsked,
+        };
+        self.learn(id, |known| known.join(standing, &attempt, captures, at));
         if was_closed
             && self
                 .state

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{ExpiryReason, Session, SessionStatus};
 use crate::error::{Error, ErrorKind};
 use crate::id::PaymentIntentId;
-use crate::intent::{Intent, IntentStatus};
+use crate::intent::{CaptureMethod, Intent, IntentStatus};
 use crate::time::Timestamp;
 
 /// An event of a session, and when it happened.
@@ -132,9 +132,14 @@ fn expired(state: &Session) -> Error {
 /// What the payment's state makes of its session: an event, or none. Success takes precedence.
 pub(crate) fn observe(state: &Session, intent: &Intent, at: Timestamp) -> Option<SessionEvent> {
     let wanted = match intent.status {
-        IntentStatus::Authorized | IntentStatus::Captured | IntentStatus::Succeeded => {
-            SessionStatus::Succeeded
-        }
+        IntentStatus::Succeeded => SessionStatus::Succeeded,
+        // Held is paid where the host captures later; else the capture is still to come.
+        IntentStatus::Authorized => match intent.capture_method {
+            CaptureMethod::Manual => SessionStatus::Succeeded,
+            CaptureMethod::Automatic => SessionStatus::Processing,
+        },
+        // Taken, and not yet what the account counts as success.
+        IntentStatus::Captured => SessionStatus::Processing,
         IntentStatus::Failed => SessionStatus::Failed,
         IntentStatus::Created | IntentStatus::Scheduled | IntentStatus::Cancelled | IntentStatus::Voided => {
             SessionStatus::Pending
