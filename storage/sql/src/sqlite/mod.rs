@@ -7,7 +7,7 @@ mod gate;
 mod jobs;
 mod open;
 #[cfg(test)]
-mod plans;
+mod tests;
 mod purge;
 mod read;
 mod schema;
