@@ -6,12 +6,12 @@ mod error;
 mod gate;
 mod jobs;
 mod open;
-#[cfg(test)]
-mod tests;
 mod purge;
 mod read;
 mod schema;
 mod script;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::fmt;
