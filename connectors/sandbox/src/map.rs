@@ -17,9 +17,9 @@ use crate::error::{DECLINES, STATUSES};
 use crate::ledger::PaymentState;
 use crate::processor::{KEY_HEADER, secret_key};
 use crate::wire::{
-    ActionObject, ActionWhat, ClosePayment, CompletePayment, Confirm, ConfirmPayment, IncrementObject, List,
-    Method, NewCapture, NewIncrement, NewPayment, NewRefund, OperationObject, OperationState, PaymentObject,
-    escape,
+    ActionObject, ActionWhat, ClosePayment, CompletePayment, Confirm, ConfirmPayment, ErrorObject,
+    IncrementObject, List, Method, NewCapture, NewIncrement, NewPayment, NewRefund, OperationObject,
+    OperationState, PaymentObject, escape,
 };
 
 /// The processor's API, as one account uses it.
@@ -233,7 +233,7 @@ impl Exchange<op::Read> for Api {
 
     fn report(&self, _: &op::Read, answer: &Response) -> Result<ReadReport, CallError> {
         match answer.status() {
-            StatusCode::NOT_FOUND => Ok(ReadReport::NotFound),
+            StatusCode::NOT_FOUND => absent(answer, "payment").map(|()| ReadReport::NotFound),
             _ => standing(STATUSES.read(answer)?).map(ReadReport::Found),
         }
     }
@@ -261,7 +261,7 @@ impl Exchange<op::ReadRefund> for Api {
 
     fn report(&self, _: &op::ReadRefund, answer: &Response) -> Result<RefundReadReport, CallError> {
         match answer.status() {
-            StatusCode::NOT_FOUND => Ok(RefundReadReport::NotFound),
+            StatusCode::NOT_FOUND => absent(answer, "refund").map(|()| RefundReadReport::NotFound),
             _ => refund(STATUSES.read(answer)?).map(RefundReadReport::Found),
         }
     }
@@ -269,7 +269,11 @@ impl Exchange<op::ReadRefund> for Api {
 
 impl Exchange<op::LookUpRefund> for Api {
     fn request(&self, op: &op::LookUpRefund, _: &StepKey) -> Result<Request, Unsendable> {
-        Ok(self.get(&format!("/refunds?reference={}", escape(&op.reference))))
+        Ok(self.get(&format!(
+            "/refunds?reference={}&original={}",
+            escape(&op.reference),
+            path(&op.original)
+        )))
     }
 
     fn report(&self, _: &op::LookUpRefund, answer: &Response) -> Result<RefundReadReport, CallError> {
@@ -279,6 +283,16 @@ impl Exchange<op::LookUpRefund> for Api {
             (Some(object), 0) => refund(object).map(RefundReadReport::Found),
             (Some(_), _) => Err(CallError::unknown("two refunds have one reference")),
         }
+    }
+}
+
+/// Whether the processor itself says that there is no such `object`: a proxy's 404 says nothing of its books.
+fn absent(answer: &Response, object: &str) -> Result<(), CallError> {
+    let said: ErrorObject = answer.json()?;
+    if said.error == object {
+        Ok(())
+    } else {
+        Err(CallError::unknown("something else than the object wasn't found"))
     }
 }
 

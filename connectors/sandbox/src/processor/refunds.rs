@@ -87,9 +87,14 @@ impl Processor {
     ) -> Served {
         let reference = query.get("reference").ok_or(Refusal(400, "reference"))?;
         let seen_before = self.clock.now().before(self.faults.staleness());
+        let original = query.get("original");
+        // A payment's or a capture's identifier, as at `POST /refunds`.
+        let of_it = |refund: &&RefundEntry| {
+            original.is_none_or(|id| refund.payment == *id || refund.capture.as_ref() == Some(id))
+        };
         let found = draft.books.refunds_of(account, reference);
         let fresh = found.into_iter().filter(|refund| refund.made_at <= seen_before);
-        let items: Vec<OperationObject> = fresh.map(object).collect();
+        let items: Vec<OperationObject> = fresh.filter(of_it).map(object).collect();
         Ok(Answer::of(200, &List { items }))
     }
 
