@@ -50,6 +50,17 @@ pub struct Doubt {
     pub contradicts: Contradiction,
 }
 
+impl Doubt {
+    /// A doubt that nothing contradicts.
+    pub(crate) fn new(stage: Stage, why: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            stage,
+            why: why.into(),
+            contradicts: Contradiction::None,
+        }
+    }
+}
+
 /// How far a call is known to have got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -108,11 +119,7 @@ impl CallError {
 
 impl<R> Outcome<R> {
     pub(crate) fn unknown(stage: Stage, why: impl Into<Cow<'static, str>>) -> Self {
-        Self::Unknown(Doubt {
-            stage,
-            why: why.into(),
-            contradicts: Contradiction::None,
-        })
+        Self::Unknown(Doubt::new(stage, why))
     }
 
     pub(crate) fn from_transport(error: TransportError) -> Self {

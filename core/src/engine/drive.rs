@@ -574,11 +574,10 @@ pub(crate) fn fold(state: Intent, events: &[IntentEvent]) -> Intent {
 
 /// What the caller is told when the outcome couldn't be written: it is unknown, and the row still says prepared.
 fn in_memory_unknown(loaded: Loaded<Intent>, operation: OperationId) -> Loaded<Intent> {
-    let doubt = Doubt {
-        stage: crate::connector::Stage::Prepared,
-        why: "the outcome couldn't be written".into(),
-        contradicts: crate::connector::Contradiction::None,
-    };
+    let doubt = Doubt::new(
+        crate::connector::Stage::Prepared,
+        "the outcome couldn't be written",
+    );
     let at = loaded.state.updated_at;
     let what = Happened::OperationUnknown {
         operation,
@@ -614,11 +613,7 @@ fn answer(state: &Intent, operation: OperationId, report: Report) -> News {
 }
 
 fn lost(operation: OperationId) -> News {
-    let doubt = Doubt {
-        stage: crate::connector::Stage::Answered,
-        why: "the answer is to another step".into(),
-        contradicts: crate::connector::Contradiction::None,
-    };
+    let doubt = Doubt::new(crate::connector::Stage::Answered, "the answer is to another step");
     News::Doubt { operation, doubt }
 }
 
@@ -628,10 +623,11 @@ pub(crate) fn doubtful(state: &Intent, operation: OperationId, proof: &NotExecut
         OpStage::Prepared => None,
         OpStage::Unknown { doubt, .. } => Some(doubt.clone()),
     });
-    known.unwrap_or_else(|| Doubt {
-        stage: crate::connector::Stage::Prepared,
-        why: format!("an earlier send may have been executed; the last was {proof}").into(),
-        contradicts: crate::connector::Contradiction::None,
+    known.unwrap_or_else(|| {
+        Doubt::new(
+            crate::connector::Stage::Prepared,
+            format!("an earlier send may have been executed; the last was {proof}"),
+        )
     })
 }
 

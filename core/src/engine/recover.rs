@@ -229,11 +229,10 @@ impl Inner {
         if open.stage != OpStage::Prepared {
             return Ok(loaded);
         }
-        let doubt = crate::connector::Doubt {
-            stage: crate::connector::Stage::Prepared,
-            why: "the caller went away while the call was under way".into(),
-            contradicts: crate::connector::Contradiction::None,
-        };
+        let doubt = crate::connector::Doubt::new(
+            crate::connector::Stage::Prepared,
+            "the caller went away while the call was under way",
+        );
         let news = News::Doubt {
             operation: open.id,
             doubt,
@@ -377,11 +376,10 @@ impl Inner {
             )
             | None => match open.stage {
                 OpStage::Unknown { .. } => None,
-                OpStage::Prepared => Some(RefundNews::Doubt(crate::connector::Doubt {
-                    stage: crate::connector::Stage::Prepared,
-                    why: "the caller went away while the call was under way".into(),
-                    contradicts: crate::connector::Contradiction::None,
-                })),
+                OpStage::Prepared => Some(RefundNews::Doubt(crate::connector::Doubt::new(
+                    crate::connector::Stage::Prepared,
+                    "the caller went away while the call was under way",
+                ))),
             },
         };
         let after = match news {

@@ -12,7 +12,7 @@ use super::operate::{same_currency, stale};
 use super::payments::Payments;
 use super::write::pointer;
 use crate::connector::{
-    Connector, Contradiction, Doubt, Outcome, RefundReadReport, Requirement, Stage as CallStage, StepKey, op,
+    Connector, Doubt, Outcome, RefundReadReport, Requirement, Stage as CallStage, StepKey, op,
 };
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{AttemptId, CaptureId, OperationId, PaymentIntentId, ProviderKind, ProviderRef, RefundId};
@@ -582,11 +582,7 @@ fn earlier(state: &RefundState, why: &'static str) -> Doubt {
         OpStage::Prepared => None,
         OpStage::Unknown { doubt, .. } => Some(doubt.clone()),
     });
-    known.unwrap_or(Doubt {
-        stage: CallStage::Prepared,
-        why: why.into(),
-        contradicts: Contradiction::None,
-    })
+    known.unwrap_or(Doubt::new(CallStage::Prepared, why))
 }
 
 /// What captures get back of parts that failed.
