@@ -62,7 +62,10 @@ macro_rules! codes {
     };
 }
 
-#[allow(non_upper_case_globals)] // named as the column of the table below reads
+#[allow(
+    non_upper_case_globals,
+    reason = "named as the column of the table below reads"
+)]
 mod advice {
     use super::{DeclineAdvice, Duration};
 
@@ -171,12 +174,13 @@ pub struct Decline {
 }
 
 impl Decline {
-    /// A decline of a kind; `network_code` is the processor's own word.
+    /// A decline of a kind; `network_code` is the processor's own word. A word with as many digits as a card number
+    /// is left out: it may be one.
     pub fn new(code: DeclineCode, kind: DeclineKind, network_code: Option<String>) -> Self {
         Self {
             code,
             kind,
-            network_code,
+            network_code: network_code.filter(|word| !may_be_card_number(word)),
         }
     }
 
@@ -204,6 +208,11 @@ impl Decline {
     }
 }
 
+/// Card numbers have 12 to 19 digits (ISO/IEC 7812-1), however they are grouped; no decline code has so many.
+fn may_be_card_number(word: &str) -> bool {
+    word.chars().filter(char::is_ascii_digit).count() >= 12
+}
+
 /// A connector's table from a processor's words to [`DeclineCode`]s.
 #[derive(Clone, Copy, Debug)]
 pub struct DeclineTable(&'static [(&'static str, DeclineCode, DeclineKind)]);
@@ -227,8 +236,12 @@ impl DeclineTable {
             Some((_, code, kind)) => Decline::new(*code, *kind, Some(word)),
             None => {
                 UNMAPPED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                tracing::warn!(target: "paymux::decline", code = %word, "unmapped decline code");
-                Decline::new(DeclineCode::Unmapped, DeclineKind::Hard, Some(word))
+                let decline = Decline::new(DeclineCode::Unmapped, DeclineKind::Hard, Some(word));
+                let code = decline
+                    .network_code()
+                    .unwrap_or("left out: it may be a card number");
+                tracing::warn!(target: "paymux::decline", code, "unmapped decline code");
+                decline
             }
         }
     }

@@ -3,6 +3,8 @@
 
 pub mod connector;
 pub mod docs;
+#[cfg(feature = "machines")]
+pub mod machines;
 pub mod routing;
 pub mod store;
 
@@ -10,6 +12,7 @@ mod action;
 mod decline;
 mod engine;
 mod error;
+mod hex;
 mod id;
 mod intent;
 mod method;
@@ -28,9 +31,9 @@ pub use connector::{Connector, Transport};
 pub use decline::{Decline, DeclineAdvice, DeclineCode, DeclineKind, DeclineTable, unmapped_declines};
 pub use engine::{
     AcceptDuplicateRisk, Actor, CaptureAmount, Confirm, ConnectorMap, Connectors, Cursor, Drained, Endpoint,
-    Evidence, HistoryEvent, IdempotencyKey, IntentQuery, Listing, OnLatePayment, Operator, Orchestrator,
-    OrchestratorBuilder, Page, PartialAuthorization, Payments, Policy, Progress, Received, RefundQuery,
-    ReturnPayload, ReviewVerdict, SessionQuery, UnknownQuery, Verdict, WebhookReply,
+    Evidence, HistoryEvent, IdempotencyKey, IntentQuery, KeyLife, Listing, OnLatePayment, Operator,
+    Orchestrator, OrchestratorBuilder, Page, PartialAuthorization, Payments, Policy, Progress, Received,
+    RefundQuery, ReturnPayload, ReviewVerdict, SessionQuery, UnknownQuery, Verdict, WebhookReply,
 };
 pub use error::{Error, ErrorKind, Fault, PublicError, Result, Retry};
 pub use id::*;

@@ -13,6 +13,7 @@ use crate::id::{AccountRef, OperationId, PaymentIntentId, ProviderRef, RefundId}
 use crate::intent::{OperationKind, PaymentIntent, ReviewReason};
 use crate::money::Money;
 use crate::refund::Refund;
+use crate::tenant::Tenant;
 use crate::time::Timestamp;
 
 /// A verb's outcome, and whether it was this call's doing.
@@ -380,6 +381,7 @@ pub struct NextAction {
 /// Where an action can be read again.
 #[derive(Clone, Debug)]
 pub(crate) struct ActionSource {
+    pub(crate) tenant: Tenant,
     pub(crate) connector: Arc<Connector>,
     pub(crate) engine: Arc<crate::engine::Inner>,
     pub(crate) handle: Handle,

@@ -16,10 +16,10 @@ pub trait RiskCheck: fmt::Debug + Send + Sync + 'static {
     /// capture in a call of its own.
     fn stages(&self) -> RiskStages;
 
-    /// Before anything is written or sent.
+    /// Before anything is sent; of a scheduled payment, when its day has come.
     ///
     /// # Errors
-    /// An error is the verb's error: nothing is written.
+    /// An error is the verb's error: nothing is written. A scheduled payment waits, and the check is asked again later.
     async fn before(
         &self,
         tenant: &Tenant,

@@ -16,7 +16,10 @@
 //! * **Deciding is compare-and-set.** A put of a row needs a precondition on that row in the same batch, `Version`
 //!   of the version before or `Absent`, and carries that version plus one (1 for a new row). Each row, unique and job
 //!   stands at most once in a batch.
-//! * **The store's clock decides what is due.** [`Due::After`] is counted from the store's own time at the commit.
+//! * **The store's clock decides what is due, and how old work is.** [`Due::After`] is counted from the store's own time
+//!   at the commit, and [`Claim::age`] between two readings of it. Workers' clocks may jump; how long a processor keeps
+//!   a key, and how long its reads take to settle, is judged by this one. A database's clock is to be kept by a time
+//!   server that slews it.
 //!
 //! A crash between calls needs nothing from the store but what it committed: a claim that is never finished becomes
 //! due again when its lease ends, with a higher epoch.
@@ -334,8 +337,15 @@ pub struct Unique {
     pub target: Option<RowKey>,
     /// More about it; a store never reads this.
     pub bytes: Bytes,
-    /// When `purge` may delete it; never, without one.
+    /// When `purge` may delete it; never, without one. Until then it is there.
     pub expires_at: Option<Timestamp>,
+}
+
+impl Unique {
+    /// Whether its time is up at `now`.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
 }
 
 /// A write of a unique.
@@ -343,6 +353,14 @@ pub struct Unique {
 pub enum UniqueWrite {
     /// Must not be there yet: else the batch is refused with [`Refusal::Unique`].
     Insert(Unique),
+    /// As [`UniqueWrite::Insert`], but one of the same tenant whose `expires_at` is at `expired_by` or before counts
+    /// as none and is overwritten. Of two that renew one, one wins: what it wrote hasn't expired.
+    Renew {
+        /// What to write.
+        unique: Unique,
+        /// The writer's own time: a store's clock has no say in this.
+        expired_by: Timestamp,
+    },
     /// Overwrites, or writes anew.
     Replace(Unique),
     /// Removes, if it is there.
@@ -353,7 +371,7 @@ impl UniqueWrite {
     /// Which unique this writes.
     pub fn key(&self) -> &UniqueKey {
         match self {
-            Self::Insert(unique) | Self::Replace(unique) => &unique.key,
+            Self::Insert(unique) | Self::Renew { unique, .. } | Self::Replace(unique) => &unique.key,
             Self::Delete(key) => key,
         }
     }
@@ -413,14 +431,14 @@ pub enum Due {
 /// A write of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobWrite {
-    /// Makes the job, or makes it anew: with epoch 1 if it is new, else with its epoch unchanged.
+    /// Makes the job, or makes it anew: with epoch 1 if it is new, else with its epoch unchanged. Its age starts anew.
     Put {
         /// Which.
         key: JobKey,
         /// When it is due.
         due: Due,
     },
-    /// Moves the job, if it is there; its epoch stays.
+    /// Moves the job, if it is there; its epoch stays, and its age goes on.
     Reschedule {
         /// Which.
         key: JobKey,
@@ -773,6 +791,8 @@ pub struct Claim {
     pub job: JobKey,
     /// For [`Precondition::Epoch`].
     pub epoch: u64,
+    /// For how long the job has been there since it was put, by the store's clock alone.
+    pub age: Duration,
 }
 
 /// What waits in a queue.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Fault};
 
-/// A point in time in UTC, to the millisecond. Written as RFC 3339.
+/// A point in time in UTC, to the millisecond. Written as RFC 3339, and past the year 9999 as `253402300800000 ms`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
@@ -74,6 +74,10 @@ impl FromStr for Timestamp {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        // A time past the calendar's end is written as its milliseconds.
+        if let Some(millis) = text.strip_suffix(" ms").and_then(|millis| millis.parse().ok()) {
+            return Ok(Self(millis));
+        }
         text.parse::<jiff::Timestamp>()
             .map(|time| Self(time.as_millisecond()))
             .map_err(|_| {
@@ -121,7 +125,16 @@ mod tests {
 
     #[test]
     fn a_timestamp_reads_what_it_writes() {
-        for millis in [0, 1, 1_700_000_000_123, -1] {
+        for millis in [
+            0,
+            1,
+            1_700_000_000_123,
+            -1,
+            253_402_207_200_999,
+            253_402_300_800_000,
+            i64::MAX,
+            i64::MIN,
+        ] {
             let time = Timestamp::from_millis(millis);
             assert_eq!(time.to_string().parse::<Timestamp>().unwrap(), time);
         }

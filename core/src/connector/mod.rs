@@ -12,6 +12,7 @@ pub mod op;
 mod capabilities;
 mod key;
 mod outcome;
+mod pace;
 mod transport;
 mod webhook;
 
@@ -24,6 +25,7 @@ pub use op::{
 pub use outcome::{
     CallError, Contradiction, Doubt, Echo, Echoes, NotExecuted, Outcome, RefusalProof, Stage, StatusTable,
 };
+pub use pace::Pace;
 pub use transport::{Request, Response, Transport, TransportError, Unsendable};
 pub use webhook::{
     Authority, BadSignature, Inbound, Malformed, Notice, TimestampedHmac, Verified, WebhookOps,
@@ -36,8 +38,8 @@ pub mod prelude {
     pub use super::{
         Approval, Authority, Authorization, AuthorizeReport, BadSignature, CallError, Capabilities,
         CaptureReport, CloseReport, Connector, Echo, Echoes, Exchange, Handle, Inbound, Key, LookUpReport,
-        Malformed, Notice, PrepareReport, ReadReport, RefundReadReport, RefundReport, ReplaysErrors, Request,
-        Response, Standing, StatusTable, Step, StepKey, SuccessOn, TimestampedHmac, Transport,
+        Malformed, Notice, Pace, PrepareReport, ReadReport, RefundReadReport, RefundReport, ReplaysErrors,
+        Request, Response, Standing, StatusTable, Step, StepKey, SuccessOn, TimestampedHmac, Transport,
         TransportError, Unsendable, Verified, WebhookOps, op,
     };
     pub use crate::action::{Action, ActionKind};
@@ -113,6 +115,7 @@ pub enum Authorization {
 pub struct Connector {
     pub(crate) account: AccountRef,
     pub(crate) capabilities: Capabilities,
+    pub(crate) pace: Pace,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) authorize: Option<Authorization>,
     pub(crate) complete: Option<Slot<op::Complete>>,
@@ -138,6 +141,7 @@ impl Connector {
         ConnectorBuilder(Self {
             account,
             capabilities,
+            pace: Pace::unbounded(),
             transport,
             authorize: None,
             complete: None,
@@ -168,6 +172,13 @@ impl Connector {
     #[must_use]
     pub fn with_transport(mut self, wrap: impl FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport>) -> Self {
         self.transport = wrap(self.transport);
+        self
+    }
+
+    /// The same account, called no faster than this by one instance.
+    #[must_use]
+    pub fn paced(mut self, pace: Pace) -> Self {
+        self.pace = pace;
         self
     }
 

@@ -145,6 +145,7 @@ pub struct StatusTable {
     answers: &'static [u16],
     refuses: &'static [u16],
     source: &'static str,
+    own: fn(&Response) -> bool,
 }
 
 impl StatusTable {
@@ -154,6 +155,7 @@ impl StatusTable {
             answers: &[],
             refuses: &[],
             source: "",
+            own: |_| true,
         }
     }
 
@@ -184,10 +186,20 @@ impl StatusTable {
         self
     }
 
+    /// A status proves something only where `own` finds the processor's own refusal in the answer: what stands
+    /// between, a gateway or a firewall, may answer 401, 403, 404 or 429 as well, of a request that it passed on
+    /// before. Without this the status alone is believed.
+    #[must_use]
+    pub const fn refusal_body(mut self, own: fn(&Response) -> bool) -> Self {
+        self.own = own;
+        self
+    }
+
     /// The body of an answer; else what the status proves.
     ///
     /// # Errors
-    /// A refusal where the status is on the allow-list, a doubt otherwise, and where the body doesn't read.
+    /// A refusal where the status is on the allow-list with the processor's own body; a doubt otherwise, and where
+    /// the body doesn't read.
     pub fn read<T: DeserializeOwned>(&self, answer: &Response) -> Result<T, CallError> {
         if self.answers.contains(&answer.status().as_u16()) {
             return answer.json();
@@ -203,11 +215,10 @@ impl StatusTable {
         }
     }
 
-    /// The proof that a status on the allow-list is.
+    /// The proof that a status on the allow-list is, with the processor's own body.
     pub fn prove(&self, answer: &Response) -> Option<RefusalProof> {
         let status = answer.status().as_u16();
-        self.refuses
-            .contains(&status)
+        (self.refuses.contains(&status) && (self.own)(answer))
             .then(|| RefusalProof(format!("status {status}, {}", self.source).into()))
     }
 }

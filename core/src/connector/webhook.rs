@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use sha2::Sha256;
 
 use super::op::{Handle, RefundReport, Standing};
+use crate::hex::hex;
 use crate::id::{AccountRef, ProviderKind};
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -255,7 +256,9 @@ impl TimestampedHmac {
     /// The headers that a sender would send: for tests, and for whoever sends webhooks of this form.
     pub fn sign(&self, body: &[u8], secret: &Secret, now: Timestamp) -> HeaderMap {
         let at = now.as_secs().to_string();
-        let signature = sign(secret, &at, body).map(hex).unwrap_or_default();
+        let signature = sign(secret, &at, body)
+            .map(|signature| hex(&signature))
+            .unwrap_or_default();
         let mut headers = HeaderMap::new();
         if let Ok(value) = HeaderValue::from_str(&format!("t={at},v1={signature}")) {
             headers.insert(HeaderName::from_static(self.header), value);
@@ -270,10 +273,6 @@ fn sign(secret: &Secret, at: &str, body: &[u8]) -> Option<[u8; 32]> {
     mac.update(b".");
     mac.update(body);
     Some(mac.finalize().into_bytes().into())
-}
-
-fn hex(bytes: [u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

@@ -6,6 +6,9 @@ pub mod add_a_connector {}
 #[doc = include_str!("add_a_store.md")]
 pub mod add_a_store {}
 
+#[doc = include_str!("postgres.md")]
+pub mod postgres {}
+
 /// Decisions that changed the design after it was first written down, each with its reason and its price.
 ///
 /// A decision gets a page when it changes a public shape or a promise. Pages are numbered, and aren't rewritten: a

@@ -14,6 +14,9 @@ use crate::time::Timestamp;
 /// The form of rows and events that this release writes.
 pub(crate) const SCHEMA: u16 = 1;
 
+/// What a row of a payment with one attempt comes close to.
+const USUAL_BYTES: usize = 2_048;
+
 /// Something that lives in one row and changes by its events alone.
 pub(crate) trait Aggregate: Clone + Serialize + DeserializeOwned + Send + Sync {
     type Event: Serialize + Send + Sync;
@@ -52,13 +55,7 @@ impl<A: Aggregate> Loaded<A> {
     /// # Errors
     /// A row of a newer release names its version; it is never guessed at.
     pub(crate) fn decode(row: &Row) -> Result<Self> {
-        if row.schema > SCHEMA {
-            let message = format!(
-                "{:?} has the form {}, this release reads up to {SCHEMA}: upgrade this instance",
-                row.key, row.schema
-            );
-            return Err(Error::new(ErrorKind::Store, message));
-        }
+        known_form(row.key, row.schema)?;
         let Read { sequence, state } = decode_body(&row.body, row.key)?;
         Ok(Self {
             state,
@@ -83,10 +80,23 @@ impl<A: Aggregate> Loaded<A> {
     }
 }
 
+/// Refuses what a newer release wrote, and names its form: it is never guessed at.
+pub(crate) fn known_form(key: RowKey, schema: u16) -> Result<()> {
+    if schema > SCHEMA {
+        let message = format!(
+            "{key:?} has the form {schema}, this release reads up to {SCHEMA}: upgrade this instance"
+        );
+        return Err(Error::new(ErrorKind::Store, message));
+    }
+    Ok(())
+}
+
 pub(crate) fn encode(value: &impl Serialize) -> Result<Bytes> {
-    serde_json::to_vec(value)
-        .map(Bytes::from)
-        .map_err(|source| Error::new(ErrorKind::Store, "a state couldn't be written").with_source(source))
+    let mut text = Vec::with_capacity(USUAL_BYTES);
+    serde_json::to_writer(&mut text, value)
+        .map_err(|source| Error::new(ErrorKind::Store, "a state couldn't be written").with_source(source))?;
+    // Kept for long, so without the room that is left.
+    Ok(Bytes::from(text.into_boxed_slice()))
 }
 
 pub(crate) fn decode_body<T: DeserializeOwned>(body: &[u8], key: RowKey) -> Result<T> {
@@ -243,4 +253,4 @@ impl Aggregate for Session {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,22 +1,23 @@
 //! One call to a processor: which step comes next, its bytes, its one send, and what its answer means.
 
+use super::Inner;
+use crate::connector::{
+    Authorization, AuthorizeReport, CaptureReport, CloseReport, Connector, Echoes, Effect, Exchange, Handle,
+    NotExecuted, Operation, Outcome, PrepareReport, RefundReport, Request, Response, Slot, Stage, Step,
+    StepKey, Unsendable, op, outcome_of,
+};
+use crate::error::{Error, ErrorKind, Fault};
+use crate::hex::hex;
+use crate::intent::{Attempt, Intent, OpenOp, OperationKind, StepRecord};
+use crate::money::Money;
+use crate::refund::{Allocation, RefundReason, RefundState};
+use crate::secret::Volatile;
+use crate::tenant::Tenant;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-
-use crate::connector::{
-    Authorization, AuthorizeReport, CaptureReport, CloseReport, Connector, Echoes, Effect, Exchange, Handle,
-    Operation, Outcome, PrepareReport, RefundReport, Request, Response, Slot, Stage, Step, StepKey,
-    Unsendable, op, outcome_of,
-};
-use crate::error::{Error, ErrorKind, Fault};
-use crate::intent::{Attempt, Intent, OpenOp, OperationKind, StepRecord};
-use crate::money::Money;
-use crate::refund::{Allocation, RefundReason, RefundState};
-use crate::runtime::Clock;
-use crate::secret::Volatile;
 
 /// What an answer reports, whichever step it answers.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ type Reader = Box<dyn Fn(&Response) -> Outcome<Report> + Send + Sync>;
 pub(crate) struct Call {
     pub(crate) step: Step,
     pub(crate) record: StepRecord,
+    /// When it was built, by the monotonic clock: before the commit that allows it.
+    began: Duration,
     request: Request,
     read: Reader,
 }
@@ -76,6 +79,7 @@ impl From<CannotCall> for Error {
 
 impl Call {
     fn new<O: Operation>(
+        began: Duration,
         step: Step,
         exchange: Arc<dyn Exchange<O>>,
         op: O,
@@ -89,11 +93,7 @@ impl Call {
             .and_then(Request::checked)
             .map_err(CannotCall::Unsendable)?;
         let volatile = op.volatile_part().or(request.volatile_part()).map(Into::into);
-        let hash = request
-            .wire_hash()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash = hex(&request.wire_hash());
         let record = StepRecord {
             step: O::STEP.into(),
             hash,
@@ -110,6 +110,7 @@ impl Call {
         Ok(Self {
             step,
             record,
+            began,
             request,
             read,
         })
@@ -117,6 +118,7 @@ impl Call {
 
     /// The next step of an intent's operation, as the state says.
     pub(crate) fn next(
+        began: Duration,
         connector: &Connector,
         intent: &Intent,
         attempt: &Attempt,
@@ -127,7 +129,7 @@ impl Call {
         let handle = || attempt.known.handle.clone().ok_or(CannotCall::NoHandle);
         let reference = open.id.reference();
         match open.kind {
-            OperationKind::Authorize => authorizing(connector, intent, attempt, open),
+            OperationKind::Authorize => authorizing(began, connector, intent, attempt, open),
             OperationKind::Complete => {
                 let Slot { step, exchange } = offered(&connector.complete, "complete")?;
                 let op = op::Complete::new(
@@ -136,39 +138,40 @@ impl Call {
                     attempt.amount,
                     payload.clone(),
                 );
-                Self::new(step, exchange, op, open, echoes, Report::Authorize)
+                Self::new(began, step, exchange, op, open, echoes, Report::Authorize)
             }
             OperationKind::Capture => {
                 let Slot { step, exchange } = offered(&connector.capture, "capture")?;
                 let op = op::Capture::new(reference, handle()?, open.amount, open.rest);
-                Self::new(step, exchange, op, open, echoes, Report::Capture)
+                Self::new(began, step, exchange, op, open, echoes, Report::Capture)
             }
             OperationKind::Increment => {
                 let Slot { step, exchange } = offered(&connector.increment, "increment")?;
                 let by = Money::from_minor(open.amount.minor() - open.baseline, open.amount.currency());
                 let op = op::Increment::new(reference, handle()?, by, open.amount);
-                Self::new(step, exchange, op, open, echoes, Report::Increment)
+                Self::new(began, step, exchange, op, open, echoes, Report::Increment)
             }
             OperationKind::Void | OperationKind::Release | OperationKind::CompensateVoid => {
                 let Slot { step, exchange } = offered(&connector.void, "void")?;
                 let op = op::Void::new(reference, handle()?, open.amount);
-                Self::new(step, exchange, op, open, echoes, Report::Close)
+                Self::new(began, step, exchange, op, open, echoes, Report::Close)
             }
             OperationKind::Cancel => {
                 let Slot { step, exchange } = offered(&connector.cancel, "cancel")?;
                 let op = op::Cancel::new(reference, handle()?, open.amount);
-                Self::new(step, exchange, op, open, echoes, Report::Close)
+                Self::new(began, step, exchange, op, open, echoes, Report::Close)
             }
             OperationKind::CompensateRefund | OperationKind::Refund => {
                 let Slot { step, exchange } = offered(&connector.refund, "refund")?;
                 let op = op::Refund::new(reference, handle()?, open.amount, RefundReason::DuplicateOrder);
-                Self::new(step, exchange, op, open, echoes, Report::Refund)
+                Self::new(began, step, exchange, op, open, echoes, Report::Refund)
             }
         }
     }
 
     /// The step of a refund's part.
     pub(crate) fn refund(
+        began: Duration,
         connector: &Connector,
         refund: &RefundState,
         part: &Allocation,
@@ -182,6 +185,7 @@ impl Call {
             refund.reason.clone(),
         );
         Self::new(
+            began,
             step,
             exchange,
             op,
@@ -197,14 +201,19 @@ impl Call {
         recorded.is_none_or(|record| record.hash == self.record.hash)
     }
 
-    /// Sends once, and says what became of it.
+    /// Sends once, and says what became of it. One whose commit took so long that another worker may have taken over
+    /// before its answer comes isn't sent.
     pub(crate) async fn send(
         &self,
+        engine: &Inner,
+        tenant: &Tenant,
         connector: &Connector,
-        clock: &dyn Clock,
-        timeout: Duration,
     ) -> Outcome<Report> {
-        match deliver(connector, self.request.clone(), clock, timeout).await {
+        if engine.runtime.clock.elapsed() >= self.began + engine.policy.grace {
+            let why = "its time had passed before it could be sent";
+            return Outcome::NotExecuted(NotExecuted::NotSent(why.into()));
+        }
+        match deliver(engine, tenant, connector, self.request.clone()).await {
             Ok(answer) => (self.read)(&answer),
             Err(outcome) => outcome,
         }
@@ -219,6 +228,7 @@ impl Call {
 }
 
 fn authorizing(
+    began: Duration,
     connector: &Connector,
     intent: &Intent,
     attempt: &Attempt,
@@ -235,16 +245,24 @@ fn authorizing(
         .ok_or(CannotCall::NotOffered("authorize"))?
     {
         Authorization::OneCall(step, exchange) => {
-            Call::new(step, exchange, authorize, open, echoes, Report::Authorize)
+            Call::new(began, step, exchange, authorize, open, echoes, Report::Authorize)
         }
         Authorization::HandleFirst {
             prepare: (step, prepare),
             execute: (money, execute),
         } => match attempt.known.handle.clone() {
-            None => Call::new(step, prepare, op::Prepare::new(authorize), open, echoes, prepared),
+            None => Call::new(
+                began,
+                step,
+                prepare,
+                op::Prepare::new(authorize),
+                open,
+                echoes,
+                prepared,
+            ),
             Some(handle) => {
                 let op = op::Execute::new(authorize, handle);
-                Call::new(money, execute, op, open, echoes, Report::Authorize)
+                Call::new(began, money, execute, op, open, echoes, Report::Authorize)
             }
         },
     }
@@ -301,31 +319,47 @@ fn offered<O: Operation>(slot: &Option<Slot<O>>, name: &'static str) -> Result<S
 
 /// Asks a read or a look-up: no write, no key, no lock.
 pub(crate) async fn ask<O: Operation>(
+    engine: &Inner,
+    tenant: &Tenant,
     connector: &Connector,
     exchange: &dyn Exchange<O>,
     op: &O,
     key: &StepKey,
-    clock: &dyn Clock,
-    timeout: Duration,
 ) -> Outcome<O::Report> {
     let request = match exchange.request(op, key).and_then(Request::checked) {
         Ok(request) => request,
         Err(_) => return Outcome::unknown(Stage::Prepared, "the processor can't be asked this"),
     };
-    match deliver(connector, request, clock, timeout).await {
+    match deliver(engine, tenant, connector, request).await {
         Ok(answer) => outcome_of(exchange, op, &answer, connector.capabilities.echoes),
         Err(outcome) => outcome,
     }
 }
 
-/// A time-out becomes Unknown here: the answer may be on its way.
+/// A time-out becomes Unknown here: the answer may be on its way. A call whose turn doesn't come in time wasn't sent.
 async fn deliver<R>(
+    engine: &Inner,
+    tenant: &Tenant,
     connector: &Connector,
     request: Request,
-    clock: &dyn Clock,
-    timeout: Duration,
 ) -> Result<Response, Outcome<R>> {
-    match within(connector.transport.send(request), clock.sleep(timeout)).await {
+    let (clock, policy) = (engine.runtime.clock.as_ref(), &engine.policy);
+    let started = clock.elapsed();
+    let turn = engine
+        .turns
+        .take(connector, tenant, clock, policy.turn_within)
+        .await;
+    let left = policy
+        .call_timeout
+        .saturating_sub(clock.elapsed().saturating_sub(started));
+    let _turn = match turn {
+        Some(turn) if !left.is_zero() => turn,
+        Some(_) | None => {
+            let why = "its turn at the account didn't come in time";
+            return Err(Outcome::NotExecuted(NotExecuted::NotSent(why.into())));
+        }
+    };
+    match within(connector.transport.send(request), clock.sleep(left)).await {
         Some(Ok(answer)) => Ok(answer),
         Some(Err(error)) => Err(Outcome::from_transport(error)),
         None => Err(Outcome::unknown(Stage::Sent, "no answer in time")),
@@ -333,7 +367,7 @@ async fn deliver<R>(
 }
 
 /// The first future's output, unless the second ends before it.
-async fn within<T>(work: impl Future<Output = T>, limit: impl Future<Output = ()>) -> Option<T> {
+pub(crate) async fn within<T>(work: impl Future<Output = T>, limit: impl Future<Output = ()>) -> Option<T> {
     let (mut work, mut limit) = (pin!(work), pin!(limit));
     std::future::poll_fn(move |cx: &mut Context<'_>| {
         if let Poll::Ready(output) = Pin::as_mut(&mut work).poll(cx) {

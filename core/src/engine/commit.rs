@@ -1,5 +1,7 @@
 //! One commit: what several aggregates go through together, written once, and its fate found out.
 
+use std::sync::atomic::Ordering;
+
 use uuid::Uuid;
 
 use super::Inner;
@@ -105,6 +107,15 @@ impl Work {
         }
     }
 
+    /// The row of an aggregate as this commit writes it, or as it stands.
+    pub(crate) fn row<A: Aggregate>(&self, after: &Loaded<A>) -> Result<Row> {
+        let key = after.state.key();
+        match self.batch.puts.iter().find(|row| row.key == key) {
+            Some(written) => Ok(written.clone()),
+            None => after.encode(),
+        }
+    }
+
     pub(crate) fn unique(&mut self, write: UniqueWrite) {
         self.batch.uniques.retain(|earlier| earlier.key() != write.key());
         self.batch.uniques.push(write);
@@ -182,7 +193,11 @@ impl Inner {
             match self.store.commit(tenant, &work.batch).await {
                 Ok(_) => return Ok(()),
                 Err(CommitError::Conflict(refusal)) => return Err(CommitFailure::Conflict(refusal)),
-                Err(CommitError::Fenced(_)) => return Err(CommitFailure::Fenced),
+                Err(CommitError::Fenced(job)) => {
+                    self.overtaken.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(?job, "another worker has taken over");
+                    return Err(CommitFailure::Fenced);
+                }
                 Err(CommitError::NotCommitted(source)) => return Err(CommitFailure::NotCommitted(source)),
                 Err(CommitError::Unknown(id)) => match self.fate_of(tenant, id).await {
                     Some(Resolved::Committed(_)) => return Ok(()),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Inner;
 use super::aggregate::{Aggregate, Loaded};
 use super::drive::Drive;
 use super::idempotency::Claimed;
@@ -13,6 +14,7 @@ use crate::intent::{self, Command, Intent, IntentStatus, PaymentIntent, PlanReco
 use crate::method::PaymentMethod;
 use crate::outcome::{PaymentOutcome, Reply};
 use crate::risk::RiskVerdict;
+use crate::tenant::Tenant;
 
 impl Payments {
     /// W1 of a confirmation, then its drive. `replaces`: the ended payment of the session that this one stands in for.
@@ -26,10 +28,10 @@ impl Payments {
     ) -> Result<Reply<PaymentOutcome>> {
         let engine = &self.engine;
         let plan = self.confirmable(&state, &with).await?;
-        match self.risk_before(&state, &with.method).await? {
+        match engine.risk_before(&self.tenant, &state, &with.method).await? {
             RiskVerdict::Allow => {}
             verdict @ (RiskVerdict::Refuse | RiskVerdict::Hold) => {
-                return self.risk_refused(claimed, before, state, verdict).await;
+                return self.risk_refused(claimed, before, state, verdict, replaces).await;
             }
         }
         let ask = Ask {
@@ -56,9 +58,11 @@ impl Payments {
             attempt: Box::new(attempt),
             operation: Box::new(operation),
         };
-        events.extend(intent::decide(Some(&state), &command, work.at)?);
-        work.unique(claimed.started(state.key())?);
-        self.submit_in(&mut work, &state, replaces).await?;
+        let said = intent::decide(Some(&state), &command, work.at)?;
+        work.unique(claimed.started(state.key(), work.at)?);
+        let left = super::drive::fold(state, &said);
+        events.extend(said);
+        self.submit_in(&mut work, &left, replaces).await?;
         match engine
             .write_intent(&self.tenant, work, before.as_ref(), &events)
             .await
@@ -98,11 +102,7 @@ impl Payments {
             let fault = Fault::new("expires_at", "the payment's time is up", "make a new payment");
             return Err(Error::invalid(fault));
         }
-        if state
-            .review
-            .as_ref()
-            .is_some_and(|review| review.reason == intent::ReviewReason::RiskHold)
-        {
+        if state.is_held() {
             return Err(Error::new(
                 ErrorKind::Forbidden,
                 "held for review: a person has to approve it first",
@@ -123,17 +123,6 @@ impl Payments {
         self.engine.route(&self.tenant, state, &with.method).await
     }
 
-    async fn risk_before(&self, state: &Intent, method: &PaymentMethod) -> Result<RiskVerdict> {
-        let Some(risk) = &self.engine.risk else {
-            return Ok(RiskVerdict::Allow);
-        };
-        let view = PaymentIntent {
-            state: Arc::new(state.clone()),
-            version: 0,
-        };
-        risk.before(&self.tenant, &view, method).await
-    }
-
     /// The host's own check said no, or wants a person: written, nothing sent.
     async fn risk_refused(
         &self,
@@ -141,6 +130,7 @@ impl Payments {
         before: Option<Loaded<Intent>>,
         state: Intent,
         verdict: RiskVerdict,
+        replaces: Option<PaymentIntentId>,
     ) -> Result<Reply<PaymentOutcome>> {
         let mut work = self.engine.work();
         let mut events = match &before {
@@ -151,15 +141,42 @@ impl Payments {
             RiskVerdict::Refuse => Command::Refuse,
             RiskVerdict::Hold | RiskVerdict::Allow => Command::Hold,
         };
-        events.extend(intent::decide(Some(&state), &command, work.at)?);
+        let said = intent::decide(Some(&state), &command, work.at)?;
+        let left = super::drive::fold(state, &said);
+        events.extend(said);
+        self.submit_in(&mut work, &left, replaces).await?;
         let after = self
             .engine
             .include_intent(&self.tenant, &mut work, before.as_ref(), &events)
             .await?;
-        work.unique(claimed.done_at_once(&after.encode()?)?);
-        self.engine.commit(&self.tenant, work).await?;
+        work.unique(claimed.done_at_once(&after.encode()?, self.engine.keeping(work.at))?);
+        if let Err(failure) = self.engine.commit(&self.tenant, work).await {
+            return match self.replay_payment(&claimed).await? {
+                Some(reply) => Ok(reply),
+                None => Err(failure.into()),
+            };
+        }
         Ok(Reply::first(
             self.engine.payment_outcome(&self.tenant, &after, None).await?,
         ))
+    }
+}
+
+impl Inner {
+    /// The host's word on a payment before it is sent.
+    pub(crate) async fn risk_before(
+        &self,
+        tenant: &Tenant,
+        state: &Intent,
+        method: &PaymentMethod,
+    ) -> Result<RiskVerdict> {
+        let Some(risk) = &self.risk else {
+            return Ok(RiskVerdict::Allow);
+        };
+        let view = PaymentIntent {
+            state: Arc::new(state.clone()),
+            version: 0,
+        };
+        risk.before(tenant, &view, method).await
     }
 }

@@ -12,6 +12,7 @@ use super::call::{Call, Report};
 use super::commit::CommitFailure;
 use super::operation::OpRequest;
 use super::policy::PartialAuthorization;
+use super::refunds::{RefundDrive, refund_news};
 use super::route::{AfterDecline, Ask};
 use crate::action::Action;
 use crate::connector::{AuthorizeReport, Connector, Doubt, Handle, NotExecuted, Outcome, Standing};
@@ -19,10 +20,12 @@ use crate::error::Result;
 use crate::id::{CaptureId, OperationId};
 use crate::intent::{
     self, Attempt, AttemptStatus, CaptureMethod, Challenge, Command, Ended, Happened, Intent, IntentEvent,
-    IntentMode, KeyUse, News, Observation, OpStage, OperationKind, OperationStatus, Reading, Rest, RiskAfter,
-    Source,
+    IntentMode, IntentStatus, KeyUse, News, Observation, OnLateSuccess, OpenOp, OperationKind,
+    OperationStatus, Reading, Rest, ReviewReason, RiskAfter, Source,
 };
+use crate::refund::RefundState;
 use crate::secret::Volatile;
+use crate::session::Session;
 use crate::store::{Due, JobKey, JobWrite, Queue, RowKey, RowKind};
 use crate::tenant::Tenant;
 
@@ -103,6 +106,28 @@ impl Inner {
         }
     }
 
+    /// Drives a refund's parts until nothing follows by itself.
+    pub(crate) async fn drive_refund(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<RefundState>,
+        drive: RefundDrive,
+    ) -> Result<Loaded<RefundState>> {
+        let (mut loaded, mut drive) = (loaded, drive);
+        loop {
+            let outcome = drive.call.send(self, tenant, &drive.connector).await;
+            let news = refund_news(&loaded.state, &drive, outcome);
+            let (after, next) = self
+                .write_refund_news(tenant, loaded, &drive, news, Some(drive.epoch))
+                .await?;
+            loaded = after;
+            match next {
+                Some(next) => drive = next,
+                None => return Ok(loaded),
+            }
+        }
+    }
+
     async fn send(&self, tenant: &Tenant, drive: &Drive) -> Outcome<Report> {
         let span = tracing::info_span!(
             "paymux.call",
@@ -113,10 +138,9 @@ impl Inner {
         );
         let outcome = {
             use tracing::Instrument as _;
-            let timeout = self.policy.call_timeout;
             drive
                 .call
-                .send(&drive.connector, self.runtime.clock.as_ref(), timeout)
+                .send(self, tenant, &drive.connector)
                 .instrument(span.clone())
                 .await
         };
@@ -181,8 +205,15 @@ impl Inner {
                 return Ok(Kept::Stop(before));
             };
             attempt.known.handle = Some(handle.clone());
-            let Ok(call) = Call::next(&drive.connector, &before.state, &attempt, &open, &drive.payload)
-            else {
+            let began = self.runtime.clock.elapsed();
+            let Ok(call) = Call::next(
+                began,
+                &drive.connector,
+                &before.state,
+                &attempt,
+                &open,
+                &drive.payload,
+            ) else {
                 return Ok(Kept::Stop(before));
             };
             let mut work = self.work();
@@ -195,8 +226,9 @@ impl Inner {
             let job = job_key(&before.state, operation);
             work.epoch(job, drive.epoch);
             // The next call has a deadline of its own, which has to end before the job is due.
-            let due = Due::After(self.policy.call_timeout + self.policy.grace);
-            work.job(JobWrite::Reschedule { key: job, due });
+            let due = Due::After(self.policy.lease());
+            // The job's age is that of its step's first send.
+            work.job(JobWrite::Put { key: job, due });
             match self.write_intent(tenant, work, Some(&before), &events).await {
                 Ok(after) => {
                     let drive = Drive {
@@ -234,8 +266,10 @@ impl Inner {
             } else {
                 Source::Outside
             };
-            let mut events =
-                intent::merge(&before.state, &self.observation(source, news.clone())).into_events();
+            let observation = self
+                .observation(tenant, &before.state, source, news.clone())
+                .await?;
+            let mut events = intent::merge(&before.state, &observation).into_events();
             let after = fold(before.state.clone(), &events);
             let used = before
                 .state
@@ -262,6 +296,10 @@ impl Inner {
                 Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
                 Err(CommitFailure::Fenced) => {
                     before = self.reload(tenant, &before).await?;
+                    // That this worker sent nothing says nothing about what the other one sent.
+                    if let News::NotExecuted { .. } = news {
+                        return Ok((before, None));
+                    }
                     lease = None;
                 }
                 Err(CommitFailure::NotCommitted(error)) => {
@@ -275,15 +313,35 @@ impl Inner {
         Ok((in_memory_unknown(before, operation), None))
     }
 
-    pub(crate) fn observation(&self, source: Source, news: News) -> Observation {
+    pub(crate) async fn observation(
+        &self,
+        tenant: &Tenant,
+        state: &Intent,
+        source: Source,
+        news: News,
+    ) -> Result<Observation> {
         let mode = self.mode_of(&news);
-        Observation {
+        Ok(Observation {
             at: self.runtime.clock.now(),
             source,
             news,
-            on_late_success: self.policy.on_late_success,
+            on_late_success: self.on_late_success(tenant, state).await?,
             fresh_capture: CaptureId::from_uuid(mode, self.uuid()),
-        }
+        })
+    }
+
+    /// The policy; but a payment that its session has replaced isn't what the order is paid by, and is never taken.
+    async fn on_late_success(&self, tenant: &Tenant, state: &Intent) -> Result<OnLateSuccess> {
+        let chosen = self.policy.on_late_success;
+        let (Some(id), Some(_), OnLateSuccess::AcceptIfUnpaid) = (state.session, state.ended, chosen) else {
+            return Ok(chosen);
+        };
+        let session = self.load::<Session>(tenant, id.uuid()).await?;
+        let current = session.and_then(|session| session.state.intent);
+        Ok(match current {
+            Some(current) if current != state.id => OnLateSuccess::Reverse,
+            Some(_) | None => chosen,
+        })
     }
 
     fn mode_of(&self, news: &News) -> crate::tenant::Mode {
@@ -342,10 +400,17 @@ impl Inner {
             | OperationStatus::Pending
             | OperationStatus::Abandoned => false,
         };
+        if record.kind == OperationKind::Void {
+            return Ok(self.after_void(state, record.status, used));
+        }
         let authorizing = matches!(record.kind, OperationKind::Authorize | OperationKind::Complete);
         let Some(attempt) = state.attempt(record.attempt).filter(|_| settled && authorizing) else {
             return Ok(None);
         };
+        // What a person gave up goes back; nothing else follows it.
+        if attempt.closure == intent::Closure::Abandoned {
+            return Ok(None);
+        }
         if state.open_op.is_some() || state.ended.is_some() {
             return Ok(None);
         }
@@ -394,6 +459,36 @@ impl Inner {
             | AttemptStatus::Voided
             | AttemptStatus::Failed => Ok(None),
         }
+    }
+
+    /// A void that wasn't the host's own, and didn't come about: what should have gone back is held, and a person is
+    /// asked.
+    fn after_void(
+        &self,
+        state: &Intent,
+        status: OperationStatus,
+        used: Option<KeyUse>,
+    ) -> Option<(Vec<IntentEvent>, Option<Drive>)> {
+        let refused = match status {
+            OperationStatus::Declined | OperationStatus::NotExecuted => true,
+            OperationStatus::Prepared
+            | OperationStatus::Unknown
+            | OperationStatus::Pending
+            | OperationStatus::Done
+            | OperationStatus::Abandoned => false,
+        };
+        if !refused || state.status != IntentStatus::Authorized || state.review.is_some() {
+            return None;
+        }
+        let part = state.totals.authorized < state.amount.minor()
+            && self.policy.partial_authorization == PartialAuthorization::Void;
+        let reason = match (part, used) {
+            (true, _) => ReviewReason::PartialAuthorization,
+            (false, None) => ReviewReason::RiskHold,
+            (false, Some(_)) => return None,
+        };
+        let (at, what) = (self.runtime.clock.now(), Happened::ReviewRaised(reason));
+        Some((vec![IntentEvent { at, what }], None))
     }
 
     /// The next account of the plan, in the same commit that closes this one.
@@ -563,13 +658,11 @@ pub(crate) fn job_key(state: &Intent, operation: OperationId) -> JobKey {
 }
 
 /// The state after events that aren't written yet.
-pub(crate) fn fold(state: Intent, events: &[IntentEvent]) -> Intent {
-    events.iter().fold(state, |state, event| {
-        match intent::apply(Some(state.clone()), event) {
-            Some(after) => after,
-            None => state,
-        }
-    })
+pub(crate) fn fold(mut state: Intent, events: &[IntentEvent]) -> Intent {
+    for event in events {
+        state.advance(event);
+    }
+    state
 }
 
 /// What the caller is told when the outcome couldn't be written: it is unknown, and the row still says prepared.
@@ -619,11 +712,8 @@ fn lost(operation: OperationId) -> News {
 
 /// The doubt that stays when a later send proves that it, itself, did nothing.
 pub(crate) fn doubtful(state: &Intent, operation: OperationId, proof: &NotExecuted) -> Doubt {
-    let known = state.lock(operation).and_then(|open| match &open.stage {
-        OpStage::Prepared => None,
-        OpStage::Unknown { doubt, .. } => Some(doubt.clone()),
-    });
-    known.unwrap_or_else(|| {
+    let known = state.lock(operation).and_then(OpenOp::doubt);
+    known.cloned().unwrap_or_else(|| {
         Doubt::new(
             crate::connector::Stage::Prepared,
             format!("an earlier send may have been executed; the last was {proof}"),

@@ -2,15 +2,19 @@
 //! end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Inner;
-use super::aggregate::Loaded;
-use super::drive::Drive;
+use super::aggregate::{Aggregate, Loaded};
+use super::commit::{CommitFailure, Work, unreadable};
+use super::drive::{Drive, fold};
 use super::idempotency::IdempotencyKey;
 use super::operate::stale;
 use super::operation::OpRequest;
+use super::operator::HOLD_APPROVED;
 use super::route::Ask;
-use crate::error::{Result, Retry};
+use super::write::{compensations_in_vain, wants_compensation};
+use crate::error::{Error, Result, Retry};
 use crate::intent::{
     self, AttemptStatus, Challenge, Command, Ended, Happened, Intent, IntentEvent, IntentStatus,
     OperationKind, Rest, ReviewReason, RiskAfter,
@@ -18,7 +22,7 @@ use crate::intent::{
 use crate::refund::RefundReason;
 use crate::risk::RiskVerdict;
 use crate::session::{self, Session, SessionStatus};
-use crate::store::Claim;
+use crate::store::{Claim, Query, RowKind};
 use crate::tenant::Tenant;
 
 impl Inner {
@@ -27,21 +31,54 @@ impl Inner {
         let Some(loaded) = self.load::<Intent>(&claim.tenant, claim.job.row.id).await? else {
             return self.drop_job(claim).await;
         };
-        self.later(claim, self.policy.recheck).await?;
-        let wanted = loaded.state.attempts.iter().find(|attempt| {
-            attempt.compensation.as_ref().is_some_and(|compensation| {
-                compensation.status == intent::CompensationStatus::Wanted && compensation.open_op.is_none()
-            })
-        });
-        if let Some(attempt) = wanted.cloned() {
-            return self.compensate(&claim.tenant, loaded, &attempt).await;
+        let wanted = |state: &Intent| {
+            state
+                .attempts
+                .iter()
+                .find(|attempt| wants_compensation(attempt))
+                .cloned()
+        };
+        let pause = match wanted(&loaded.state) {
+            Some(attempt) => self.before_compensating(&loaded.state, &attempt),
+            None => Duration::ZERO,
+        };
+        self.later(claim, self.policy.recheck.max(pause)).await?;
+        if let Some(attempt) = wanted(&loaded.state) {
+            if compensations_in_vain(&loaded.state, &attempt) == 0 {
+                return self.compensate(&claim.tenant, loaded, &attempt).await;
+            }
+            // Somebody may have given it back meanwhile, which would be why nothing was executed.
+            let loaded = self.payments(&claim.tenant).sync_loaded(loaded).await?.loaded;
+            return match wanted(&loaded.state) {
+                Some(attempt) => self.compensate(&claim.tenant, loaded, &attempt).await,
+                None => Ok(()),
+            };
         }
         if loaded.state.risk_after == RiskAfter::Wanted {
             return self.check_after(&claim.tenant, loaded).await;
         }
         match (loaded.state.status, loaded.state.scheduled_method.clone()) {
+            // A person's approval makes it due again.
+            (IntentStatus::Scheduled, _) if loaded.state.is_held() => self.drop_job(claim).await,
             (IntentStatus::Scheduled, Some(method)) => {
-                self.confirm_scheduled(&claim.tenant, loaded, method).await
+                let plan = match self.route(&claim.tenant, &loaded.state, &method).await {
+                    Ok(plan) => plan,
+                    Err(error) => {
+                        // It is tried again, ever less often; a person is asked meanwhile.
+                        self.raise(&claim.tenant, &loaded, ReviewReason::NoConnector)
+                            .await?;
+                        let late = loaded
+                            .state
+                            .scheduled_for
+                            .map(|day| self.runtime.clock.now().since(day));
+                        let pause = late.unwrap_or_default();
+                        let pause = pause.clamp(self.policy.recheck, self.policy.recheck_at_most);
+                        self.later(claim, pause).await?;
+                        return Err(error);
+                    }
+                };
+                let loaded = self.lower_no_connector(&claim.tenant, loaded).await?;
+                self.confirm_scheduled(&claim.tenant, loaded, method, plan).await
             }
             (_, _) => self.drop_job(claim).await,
         }
@@ -57,13 +94,13 @@ impl Inner {
         let Some(connector) = self.connectors.get(tenant, &attempt.account).await? else {
             return self.raise(tenant, &loaded, ReviewReason::NoConnector).await;
         };
+        if compensations_in_vain(&loaded.state, attempt) >= COMPENSATION_TRIES {
+            self.raise(tenant, &loaded, ReviewReason::CompensationFailed)
+                .await?;
+        }
         let (kind, minor) = match attempt.status {
             AttemptStatus::Captured | AttemptStatus::Settled => {
-                let known = &attempt.known;
-                (
-                    OperationKind::CompensateRefund,
-                    known.captured_minor - known.failed_minor - known.refunded_minor,
-                )
+                (OperationKind::CompensateRefund, attempt.known.unreturned())
             }
             AttemptStatus::Opened
             | AttemptStatus::Pending
@@ -91,7 +128,12 @@ impl Inner {
         };
         let work = self.work();
         let events = intent::decide(Some(&loaded.state), &command, work.at)?;
-        let after = self.write_intent(tenant, work, Some(&loaded), &events).await?;
+        let after = match self.write_intent(tenant, work, Some(&loaded), &events).await {
+            Ok(after) => after,
+            // Somebody else had news of it: the job, which stays, decides anew.
+            Err(CommitFailure::Conflict(_)) => return Ok(()),
+            Err(failure) => return Err(failure.into()),
+        };
         self.drive(tenant, after, Drive::first(operation, connector, call))
             .await?;
         Ok(())
@@ -100,40 +142,64 @@ impl Inner {
     /// The host's check after an authorization: refuse voids, hold waits for a person, allow captures.
     async fn check_after(&self, tenant: &Tenant, loaded: Loaded<Intent>) -> Result<()> {
         let Some(risk) = &self.risk else { return Ok(()) };
+        if loaded.state.open_op.is_some() {
+            // What is asked of the processor now is known first: the job asks again.
+            return Ok(());
+        }
         let verdict = risk.after(tenant, &loaded.view()).await?;
-        self.decide_after(tenant, loaded, verdict).await.map(|_| ())
+        self.decide_after(tenant, loaded, self.work(), Vec::new(), verdict)
+            .await
+            .map(|_| ())
     }
 
-    /// What follows the host's word on an authorization.
+    /// What follows the host's word on an authorization, in one commit with what `work` and `events` have already: a
+    /// word that was written without what follows from it would be lost with whoever wrote it.
     pub(crate) async fn decide_after(
         &self,
         tenant: &Tenant,
         loaded: Loaded<Intent>,
+        work: Work,
+        mut events: Vec<IntentEvent>,
         verdict: RiskVerdict,
     ) -> Result<Loaded<Intent>> {
-        let work = self.work();
         let event = |what| IntentEvent { at: work.at, what };
-        let mut events = vec![event(Happened::RiskAfter(RiskAfter::Settled))];
+        events.push(event(Happened::RiskAfter(RiskAfter::Settled)));
+        let state = fold(loaded.state.clone(), &events);
         let mut next = None;
-        let authorized = loaded.state.status == IntentStatus::Authorized && loaded.state.open_op.is_none();
-        if let (true, Some(attempt)) = (authorized, loaded.state.current().cloned()) {
-            let automatic = loaded.state.capture_method == intent::CaptureMethod::Automatic;
+        if let Some(open) = &state.open_op {
+            return Err(Error::in_progress(Some(open.id)));
+        }
+        let authorized = state.status == IntentStatus::Authorized;
+        if let (true, Some(attempt)) = (authorized, state.current().cloned()) {
+            let automatic = state.capture_method == intent::CaptureMethod::Automatic;
             let kind = match verdict {
                 RiskVerdict::Allow if automatic => Some(OperationKind::Capture),
                 RiskVerdict::Refuse => Some(OperationKind::Void),
                 RiskVerdict::Allow | RiskVerdict::Hold => None,
             };
             if let Some(kind) = kind {
-                match self.follow(tenant, &loaded.state, &attempt, kind, None).await? {
+                match self.follow(tenant, &state, &attempt, kind, None).await? {
                     Some((more, drive)) => {
                         events.extend(more);
                         next = drive;
                     }
+                    // A part is taken already, which no void gives back.
+                    None if verdict == RiskVerdict::Refuse && state.totals.captured > 0 => {}
                     None => return Err(stale()),
                 }
             }
         }
-        if verdict == RiskVerdict::Hold {
+        let kept = match state.status {
+            IntentStatus::Authorized | IntentStatus::Captured | IntentStatus::Succeeded => next.is_none(),
+            IntentStatus::Created
+            | IntentStatus::Scheduled
+            | IntentStatus::RequiresAction
+            | IntentStatus::Processing
+            | IntentStatus::Voided
+            | IntentStatus::Cancelled
+            | IntentStatus::Failed => false,
+        };
+        if verdict == RiskVerdict::Hold || (verdict == RiskVerdict::Refuse && kept) {
             events.push(event(Happened::ReviewRaised(ReviewReason::RiskHold)));
         }
         let after = self.write_intent(tenant, work, Some(&loaded), &events).await?;
@@ -149,8 +215,23 @@ impl Inner {
         tenant: &Tenant,
         loaded: Loaded<Intent>,
         method: crate::PaymentMethod,
+        plan: intent::PlanRecord,
     ) -> Result<()> {
-        let plan = self.route(tenant, &loaded.state, &method).await?;
+        let verdict = match self.was_approved(tenant, &loaded.state).await? {
+            true => RiskVerdict::Allow,
+            false => self.risk_before(tenant, &loaded.state, &method).await?,
+        };
+        let said_no = match verdict {
+            RiskVerdict::Allow => None,
+            RiskVerdict::Refuse => Some(Command::Refuse),
+            RiskVerdict::Hold => Some(Command::Hold),
+        };
+        if let Some(command) = said_no {
+            let work = self.work();
+            let events = intent::decide(Some(&loaded.state), &command, work.at)?;
+            self.write_intent(tenant, work, Some(&loaded), &events).await?;
+            return Ok(());
+        }
         let ask = Ask {
             method,
             challenge: Challenge::AsNeeded,
@@ -173,6 +254,17 @@ impl Inner {
         )
         .await?;
         Ok(())
+    }
+
+    /// Whether a person let a payment pass that the host's check had held, and nothing has changed since.
+    async fn was_approved(&self, tenant: &Tenant, state: &Intent) -> Result<bool> {
+        let query = Query {
+            parent: Some(state.key()),
+            statuses: vec![HOLD_APPROVED.to_owned()],
+            ..Query::of(RowKind::Evidence)
+        };
+        let rows = self.store.find(tenant, &query).await.map_err(unreadable)?;
+        Ok(rows.iter().any(|row| row.index.created_at >= state.updated_at))
     }
 
     pub(crate) async fn expire_intent(self: &Arc<Self>, claim: &Claim) -> Result<()> {
@@ -266,7 +358,8 @@ impl Inner {
                 IntentStatus::Authorized | IntentStatus::Captured | IntentStatus::Succeeded
             );
             match (in_flight, holds, now >= review_at) {
-                (_, true, _) => return self.drop_job(claim).await,
+                // It may be given back yet, and then nothing is paid.
+                (_, true, _) => return self.later(claim, self.policy.recheck_at_most).await,
                 (true, false, false) => return self.later(claim, self.policy.sync_every).await,
                 (true, false, true) => reason = session::ExpiryReason::OutcomeUnknown,
                 (false, false, _) => {}
@@ -309,3 +402,6 @@ impl Inner {
         }
     }
 }
+
+/// After so many tries in vain, about an hour of them, a person is asked as well.
+const COMPENSATION_TRIES: u32 = 10;

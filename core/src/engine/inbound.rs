@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Inner;
-use super::aggregate::{SCHEMA, decode_body, encode};
+use super::aggregate::{SCHEMA, decode_body, encode, known_form};
 use super::commit::{CommitFailure, unreadable};
 use super::payments::Payments;
+use super::said::Said;
+use super::sync::{Asked, Heard};
 use crate::connector::{Authority, Connector, Inbound, Notice, RefundReport, Standing};
 use crate::error::Result;
-use crate::id::{AccountRef, EndpointId, OperationId, ProviderKind, ProviderRef};
+use crate::hex::hex;
+use crate::id::{AccountRef, AttemptId, EndpointId, OperationId, ProviderKind, ProviderRef};
 use crate::intent::{Intent, News, Reading};
 use crate::refund::{RefundNews, RefundState};
 use crate::store::{
@@ -49,7 +52,8 @@ pub enum Received {
 }
 
 /// A notice as its row keeps it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct StoredNotice {
     account: AccountRef,
     kind: ProviderKind,
@@ -62,6 +66,33 @@ struct StoredNotice {
     /// given up when the notice is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     coalesced: Option<String>,
+    /// What it says, until it is applied, where it is more than a hint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    said: Option<Said>,
+}
+
+impl StoredNotice {
+    fn decode(row: &Row) -> Result<Self> {
+        known_form(row.key, row.schema)?;
+        decode_body(&row.body, row.key)
+    }
+
+    /// The attempt that it is about, by the processor's handle or our reference.
+    fn names(&self, state: &Intent) -> Option<AttemptId> {
+        let operation = self
+            .reference
+            .as_deref()
+            .and_then(|text| OperationId::from_reference(state.id.mode(), text));
+        let named = state.attempts.iter().find(|attempt| {
+            let by_handle = attempt
+                .known
+                .handle
+                .as_ref()
+                .is_some_and(|handle| handle.as_str() == self.about);
+            attempt.account == self.account && (by_handle || Some(attempt.operation) == operation)
+        });
+        named.map(|attempt| attempt.id)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,8 +204,10 @@ impl Inner {
         endpoint: &EndpointId,
         connector: &Arc<Connector>,
         account: AccountRef,
-        notice: Notice,
+        mut notice: Notice,
     ) -> Result<()> {
+        // What can't be a reference of ours finds nothing, and could be anything: it isn't kept.
+        notice.reference = notice.reference.filter(|word| crate::id::decode(word).is_some());
         let located = self.locate_notice(&account, &notice).await?;
         let tenant = match &located {
             Some((tenant, _)) => tenant.clone(),
@@ -194,6 +227,7 @@ impl Inner {
                 Some(_) => None,
                 None => Some(name.clone()),
             },
+            said: Said::of(&notice.authority),
         };
         let key = RowKey::new(RowKind::Notice, self.uuid());
         work.batch.preconditions.push(Precondition::Absent(key));
@@ -210,7 +244,7 @@ impl Inner {
             row: key,
             child: uuid::Uuid::nil(),
         };
-        work.put_job(job, Due::After(self.policy.call_timeout + self.policy.grace));
+        work.put_job(job, Due::After(self.policy.lease()));
         match self.commit(&tenant, work).await {
             Ok(()) => {}
             // It was taken before, or waits: a repeat changes nothing.
@@ -221,6 +255,7 @@ impl Inner {
             tenant,
             job,
             epoch: 1,
+            age: std::time::Duration::ZERO,
         };
         if let Err(error) = self.act_on(&claim, connector, &stored, notice.authority).await {
             tracing::info!(%error, "a notice waits for its job");
@@ -280,7 +315,7 @@ impl Inner {
         let Some(row) = rows.into_iter().next().flatten() else {
             return self.drop_job(claim).await;
         };
-        let stored: StoredNotice = decode_body(&row.body, row.key)?;
+        let stored = StoredNotice::decode(&row)?;
         let tenant = match self
             .locate(
                 &stored.account,
@@ -296,7 +331,8 @@ impl Inner {
         let Some(connector) = self.connectors.get(&tenant, &stored.account).await? else {
             return self.park(claim, &stored).await;
         };
-        self.act_on(claim, &connector, &stored, Authority::Hint).await
+        let authority = stored.said.clone().map_or(Authority::Hint, Said::authority);
+        self.act_on(claim, &connector, &stored, authority).await
     }
 
     /// Acts on a notice: a hint reads the object, an authoritative notice is the news itself.
@@ -338,38 +374,26 @@ impl Inner {
         let Some(loaded) = self.load::<Intent>(tenant, row.id).await? else {
             return Ok(Applied::Nothing);
         };
+        let attempt = stored.names(&loaded.state);
         match authority {
             Authority::Hint | Authority::Refund(_) => {
-                Payments {
+                let payments = Payments {
                     engine: self.clone(),
                     tenant: tenant.clone(),
-                }
-                .sync_loaded(loaded)
-                .await?;
-                Ok(Applied::Done)
+                };
+                let asked = attempt.map_or(Asked::Waiting, Asked::Named);
+                let (_, heard) = payments.sync_and_hear(loaded, asked).await?;
+                Ok(heard.into())
             }
             Authority::Payment(standing) => {
-                let mode = tenant.mode();
-                let operation = stored
-                    .reference
-                    .as_deref()
-                    .and_then(|text| OperationId::from_reference(mode, text));
-                let attempt = loaded.state.attempts.iter().find(|attempt| {
-                    let by_handle = attempt
-                        .known
-                        .handle
-                        .as_ref()
-                        .is_some_and(|handle| handle.as_str() == stored.about);
-                    attempt.account == stored.account && (by_handle || Some(attempt.operation) == operation)
-                });
-                let Some(attempt) = attempt.map(|attempt| attempt.id) else {
+                let Some(attempt) = attempt else {
                     return Ok(Applied::Nothing);
                 };
                 let standing: Box<Standing> = standing;
                 let news = News::Payment {
                     attempt,
                     standing,
-                    reading: Reading::Read,
+                    reading: Reading::Told,
                 };
                 self.merge_news(tenant, loaded, news).await?;
                 Ok(Applied::Done)
@@ -378,7 +402,7 @@ impl Inner {
     }
 
     async fn refund_notice(
-        &self,
+        self: &Arc<Self>,
         tenant: &Tenant,
         connector: &Connector,
         row: RowKey,
@@ -388,11 +412,8 @@ impl Inner {
         let Some(loaded) = self.load::<RefundState>(tenant, row.id).await? else {
             return Ok(Applied::Nothing);
         };
-        match authority {
-            Authority::Hint | Authority::Payment(_) => {
-                self.sync_refund(tenant, loaded, connector).await?;
-                Ok(Applied::Done)
-            }
+        let (after, heard) = match authority {
+            Authority::Hint | Authority::Payment(_) => self.sync_refund(tenant, loaded, connector).await?,
             Authority::Refund(report) => {
                 let report: RefundReport = *report;
                 let part = loaded.state.allocations.iter().find(|part| {
@@ -404,11 +425,23 @@ impl Inner {
                 let Some(operation) = part.map(|part| part.operation) else {
                     return Ok(Applied::Nothing);
                 };
-                self.merge_refund(tenant, loaded, operation, RefundNews::Report(report))
+                let after = self
+                    .merge_refund(tenant, loaded, operation, RefundNews::Report(report))
                     .await?;
-                Ok(Applied::Done)
+                (after, Heard::All)
             }
+        };
+        self.read_after_failure(tenant, &after.state).await?;
+        Ok(heard.into())
+    }
+
+    /// Reads a payment anew of which more was seen given back than is, now that a refund failed.
+    async fn read_after_failure(self: &Arc<Self>, tenant: &Tenant, refund: &RefundState) -> Result<()> {
+        let intent = self.load::<Intent>(tenant, refund.intent.uuid()).await?;
+        if let Some(intent) = intent.filter(|intent| intent.state.refunded_is_stale()) {
+            self.payments(tenant).sync_loaded(intent).await?;
         }
+        Ok(())
     }
 
     async fn finish(&self, claim: &Claim, stored: &StoredNotice) -> Result<()> {
@@ -416,7 +449,7 @@ impl Inner {
             .await
     }
 
-    /// The object isn't known: it may appear.
+    /// The object isn't known, and may appear; or it couldn't be read.
     async fn park(&self, claim: &Claim, stored: &StoredNotice) -> Result<()> {
         if stored.tries >= PARKED_TRIES {
             return self
@@ -462,6 +495,10 @@ impl Inner {
             stage,
             tries: stored.tries + 1,
             coalesced: stored.coalesced.clone(),
+            said: match stage {
+                NoticeStage::Applied => None,
+                NoticeStage::Received | NoticeStage::Parked => stored.said.clone(),
+            },
         };
         if let (JobWrite::Done(_), Some(name)) = (&job, &stored.coalesced) {
             work.unique(UniqueWrite::Delete(UniqueKey::new(Scope::Notice, name)));
@@ -492,7 +529,17 @@ impl Inner {
 
 enum Applied {
     Done,
+    /// Nothing yet: its object isn't known, or who was asked about it didn't answer.
     Nothing,
+}
+
+impl From<Heard> for Applied {
+    fn from(heard: Heard) -> Self {
+        match heard {
+            Heard::All => Self::Done,
+            Heard::NotAll => Self::Nothing,
+        }
+    }
 }
 
 /// One notice of a kind: by the processor's event, else by what it says, at the time that it says it.
@@ -502,7 +549,7 @@ fn name_of(account: &AccountRef, notice: &Notice) -> String {
         None => format!("{}/{}/{}", notice.kind.as_str(), notice.about, notice.act),
     };
     let digest = Sha256::digest(said.as_bytes());
-    let digest: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&digest[..16]);
     format!("{account}/{digest}")
 }
 
@@ -537,3 +584,59 @@ fn reply(status: StatusCode, received: Received) -> WebhookReply {
 
 /// The merchant name under which notices wait that are about nothing known.
 const PARKED: &str = "~parked";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::{Approval, AuthorizeReport, Echo, Handle};
+    use crate::engine::aggregate::tests::reads_back;
+    use crate::intent::tests::scene::account;
+
+    fn notices() -> Vec<StoredNotice> {
+        let of = |stage, coalesced: Option<&str>| StoredNotice {
+            account: account(),
+            kind: ProviderKind::Payment,
+            about: "pay_1".to_owned(),
+            reference: Some("op_1".to_owned()),
+            act: "payment.captured".to_owned(),
+            stage,
+            tries: 2,
+            coalesced: coalesced.map(str::to_owned),
+            said: None,
+        };
+        let says = |authority: Authority| StoredNotice {
+            said: Said::of(&authority),
+            ..of(NoticeStage::Received, None)
+        };
+        let approval = Approval::new(Handle::from("pay_1"), Echo::none());
+        let captured = Standing::from(AuthorizeReport::Captured(approval));
+        let refunded = RefundReport::Refunded(Handle::from("re_1"), Echo::none());
+        vec![
+            of(NoticeStage::Received, None),
+            of(NoticeStage::Applied, None),
+            of(NoticeStage::Parked, Some("sandbox/main/pay_1/captured")),
+            says(Authority::Payment(Box::new(captured))),
+            says(Authority::Refund(Box::new(refunded))),
+        ]
+    }
+
+    #[test]
+    fn notices_of_this_release_read_back_and_a_newer_one_is_named() {
+        reads_back("notices.json", &notices());
+        let key = RowKey::new(RowKind::Notice, uuid::Uuid::from_u128(1));
+        for notice in notices() {
+            let row = notice_row(key, 1, &notice, crate::Timestamp::from_millis(0)).unwrap();
+            assert_eq!(StoredNotice::decode(&row).unwrap(), notice);
+            let newer = Row {
+                schema: SCHEMA + 1,
+                ..row
+            };
+            let error = StoredNotice::decode(&newer).unwrap_err();
+            assert_eq!(error.code(), "store");
+            assert!(
+                error.to_string().contains(&format!("the form {}", SCHEMA + 1)),
+                "{error}"
+            );
+        }
+    }
+}

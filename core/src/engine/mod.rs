@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 mod aggregate;
 mod call;
@@ -23,7 +24,10 @@ mod refunds;
 mod registry;
 mod resolve;
 mod route;
+mod said;
 mod sessions;
+mod sync;
+mod turns;
 mod view;
 mod write;
 
@@ -31,7 +35,7 @@ pub use idempotency::IdempotencyKey;
 pub use inbound::{Received, WebhookReply};
 pub use operator::{AcceptDuplicateRisk, Actor, Evidence, Operator, ReviewVerdict, Verdict};
 pub use payments::{CaptureAmount, Confirm, Payments, ReturnPayload};
-pub use policy::{OnLatePayment, PartialAuthorization, Policy};
+pub use policy::{KeyLife, OnLatePayment, PartialAuthorization, Policy};
 pub use query::{Cursor, HistoryEvent, IntentQuery, Listing, Page, RefundQuery, SessionQuery, UnknownQuery};
 pub use recover::{Drained, Progress};
 pub use registry::{ConnectorMap, Connectors, Endpoint};
@@ -42,6 +46,7 @@ use crate::routing::{OrderedRouter, Router};
 use crate::runtime::Runtime;
 use crate::store::{Backlog, Queue, Retention, Store};
 use crate::tenant::Tenant;
+use turns::Turns;
 
 /// paymux itself: a store, accounts, a runtime and a policy. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -57,6 +62,9 @@ pub(crate) struct Inner {
     pub(crate) router: Arc<dyn Router>,
     pub(crate) risk: Option<Arc<dyn RiskCheck>>,
     pub(crate) policy: Policy,
+    pub(crate) turns: Turns,
+    /// How often another worker had taken over what this instance was at.
+    pub(crate) overtaken: AtomicU64,
 }
 
 impl fmt::Debug for Inner {
@@ -79,6 +87,8 @@ impl Orchestrator {
                 router: Arc::new(OrderedRouter::new()),
                 risk: None,
                 policy: Policy::default(),
+                turns: Turns::default(),
+                overtaken: AtomicU64::new(0),
             },
         }
     }
@@ -136,6 +146,13 @@ impl Orchestrator {
         self.inner.store.backlog(queue).await.map_err(commit::unreadable)
     }
 
+    /// How often since it was built this instance lost a lease: another worker had taken its job over, and its late
+    /// commit was refused. It counts work that took longer than its lease, and clocks or stores that stall; no money
+    /// is at risk.
+    pub fn lease_losses(&self) -> u64 {
+        self.inner.overtaken.load(Ordering::Relaxed)
+    }
+
     /// Deletes at most `limit` things that are older than `retention` says.
     ///
     /// # Errors
@@ -178,8 +195,9 @@ impl OrchestratorBuilder {
     /// The orchestrator, once the store answers.
     ///
     /// # Errors
-    /// The store couldn't be read.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with every choice of the policy that makes no sense; the store couldn't be read.
     pub async fn build(self) -> Result<Orchestrator> {
+        self.inner.policy.check()?;
         let built = Orchestrator {
             inner: Arc::new(self.inner),
         };

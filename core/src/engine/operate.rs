@@ -11,20 +11,18 @@ use super::payments::Payments;
 use crate::connector::Connector;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{OperationId, PaymentIntentId, SessionId};
-use crate::intent::{
-    self, Command, Ended, Intent, IntentStatus, Limits, NewIntent, OperationKind, Rest, Totals,
-};
+use crate::intent::{self, Command, Ended, Intent, IntentStatus, Limits, NewIntent, OperationKind, Rest};
 use crate::method::PaymentMethod;
-use crate::money::Money;
+use crate::money::{Currency, Money};
 use crate::outcome::{PaymentOutcome, Reply, VoidOutcome};
 use crate::secret::Volatile;
 use crate::store::RowKey;
 
 /// The operations behind the verbs.
 impl Payments {
-    pub(crate) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self, currency: Currency) -> Limits {
         Limits {
-            cap_minor: self.engine.policy.cap_minor,
+            cap_minor: self.engine.policy.cap_in(currency),
             now: self.engine.runtime.clock.now(),
         }
     }
@@ -43,36 +41,11 @@ impl Payments {
         session: Option<SessionId>,
         scheduled_method: Option<PaymentMethod>,
     ) -> Intent {
-        let now = self.engine.runtime.clock.now();
+        let id = PaymentIntentId::from_uuid(self.tenant.mode(), self.engine.uuid());
         Intent {
-            id: PaymentIntentId::from_uuid(self.tenant.mode(), self.engine.uuid()),
-            mode: new.mode,
-            amount: new.amount,
-            capture_method: new.capture_method,
-            status: match new.scheduled_for {
-                Some(_) => IntentStatus::Scheduled,
-                None => IntentStatus::Created,
-            },
-            details: Arc::new(new.details),
             session,
-            scheduled_for: new.scheduled_for,
             scheduled_method,
-            expires_at: new.expires_at,
-            totals: Totals::default(),
-            attempts: Vec::new(),
-            captures: Vec::new(),
-            operations: Vec::new(),
-            open_op: None,
-            winner: None,
-            ended: None,
-            last_decline: None,
-            last_failure: None,
-            plan: None,
-            review: None,
-            risk_after: intent::RiskAfter::Settled,
-            refunds: std::collections::BTreeMap::new(),
-            created_at: now,
-            updated_at: now,
+            ..new.into_state(id, self.engine.runtime.clock.now())
         }
     }
 
@@ -80,7 +53,7 @@ impl Payments {
     pub(crate) async fn replay_payment(&self, claimed: &Claimed) -> Result<Option<Reply<PaymentOutcome>>> {
         let loaded = match self.engine.before::<Intent>(&self.tenant, claimed).await? {
             Before::Nothing => return Ok(None),
-            Before::Done(loaded) => loaded,
+            Before::Done(kept) => kept.shown,
             Before::Underway(stage, target) => self.underway(stage, target).await?,
         };
         let outcome = self.engine.payment_outcome(&self.tenant, &loaded, None).await?;
@@ -131,7 +104,10 @@ impl Payments {
         let loaded = self.load(id).await?;
         match self.engine.before::<Intent>(&self.tenant, &claimed).await? {
             Before::Nothing => {}
-            Before::Done(done) => return Ok(Reply::replayed(with_operation(done, &claimed)?)),
+            Before::Done(kept) => {
+                let (_, operation) = with_operation(kept.first, &claimed)?;
+                return Ok(Reply::replayed((kept.shown, operation)));
+            }
             Before::Underway(stage, target) => {
                 let loaded = self.underway(stage, target).await?;
                 return Ok(Reply::replayed(with_operation(loaded, &claimed)?));
@@ -210,7 +186,7 @@ impl Payments {
     }
 
     /// W1 of an operation, then its drive.
-    #[allow(clippy::too_many_arguments)] // one call's parts, each of another type
+    #[allow(clippy::too_many_arguments, reason = "one call's parts, each of another type")]
     pub(crate) async fn open_and_drive(
         &self,
         claimed: Option<&Claimed>,
@@ -224,7 +200,7 @@ impl Payments {
         let mut work = self.engine.work();
         let events = intent::decide(Some(&loaded.state), command, work.at)?;
         if let Some(claimed) = claimed {
-            work.unique(claimed.started(loaded.state.key())?);
+            work.unique(claimed.started(loaded.state.key(), work.at)?);
         }
         let written = self
             .engine

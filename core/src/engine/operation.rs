@@ -71,7 +71,14 @@ impl Inner {
             opened_at: self.runtime.clock.now(),
             ends: request.ends,
         };
-        let call = Call::next(connector, state, attempt, &open, payload)?;
+        let call = Call::next(
+            self.runtime.clock.elapsed(),
+            connector,
+            state,
+            attempt,
+            &open,
+            payload,
+        )?;
         let operation = Box::new(OpenOp {
             steps: vec![call.record.clone()],
             ..open

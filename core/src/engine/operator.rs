@@ -125,12 +125,14 @@ impl Operator {
         self.record(
             &mut work,
             loaded.state.key(),
-            "settled_by_hand",
+            SETTLED_BY_HAND,
             &verdict,
             &evidence,
         )?;
-        let mut events =
-            intent::merge(&loaded.state, &engine.observation(Source::Outside, news)).into_events();
+        let observation = engine
+            .observation(&self.payments.tenant, &loaded.state, Source::Outside, news)
+            .await?;
+        let mut events = intent::merge(&loaded.state, &observation).into_events();
         let after = super::drive::fold(loaded.state.clone(), &events);
         if after
             .review
@@ -177,14 +179,14 @@ impl Operator {
         self.record(
             &mut work,
             loaded.state.key(),
-            "settled_by_hand",
+            SETTLED_BY_HAND,
             &verdict,
             &evidence,
         )?;
         let mut events = refund::merge(&loaded.state, open.id, &news, None, work.at);
         events.extend(self.clear_refund_review(&loaded.state, work.at)?);
         let after = engine
-            .write_refund(&self.payments.tenant, work, &loaded, &events)
+            .resolve_part(&self.payments.tenant, work, &loaded, events)
             .await?;
         Ok(Subject::Refund(after.view()))
     }
@@ -253,7 +255,7 @@ impl Operator {
                     &evidence,
                 )?;
                 let after = engine
-                    .write_refund(&self.payments.tenant, work, &loaded, &events)
+                    .resolve_part(&self.payments.tenant, work, &loaded, events)
                     .await?;
                 Ok(Subject::Refund(after.view()))
             }
@@ -296,7 +298,8 @@ impl Operator {
     /// what is held, or ends what was never sent.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition) where it isn't held for review.
+    /// [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition) where it isn't held for review;
+    /// [`ErrorKind::OperationInProgress`](crate::ErrorKind::OperationInProgress) while something is asked of the processor.
     pub async fn review(
         &self,
         id: &PaymentIntentId,
@@ -307,33 +310,43 @@ impl Operator {
         let Some(review) = loaded.state.review.clone() else {
             return Err(Error::transition(loaded.state.status, "review"));
         };
+        let waiting = matches!(
+            loaded.state.status,
+            IntentStatus::Created | IntentStatus::Scheduled
+        );
+        let decides = !waiting
+            && matches!(
+                review.reason,
+                ReviewReason::RiskHold | ReviewReason::PartialAuthorization
+            );
+        if let (true, Some(open)) = (decides, &loaded.state.open_op) {
+            return Err(Error::in_progress(Some(open.id)));
+        }
         let engine = &self.payments.engine;
         let mut work = engine.work();
         let clear = Command::ClearReview {
             by: self.who.0.clone(),
         };
         let mut events = intent::decide(Some(&loaded.state), &clear, work.at)?;
-        let waiting = matches!(
-            loaded.state.status,
-            IntentStatus::Created | IntentStatus::Scheduled
-        );
         if verdict == ReviewVerdict::Refuse && waiting {
             let after = super::drive::fold(loaded.state.clone(), &events);
             events.extend(intent::decide(Some(&after), &Command::Refuse, work.at)?);
         }
-        self.record(&mut work, loaded.state.key(), "reviewed", &verdict, &evidence)?;
-        let after = engine
-            .write_intent(&self.payments.tenant, work, Some(&loaded), &events)
-            .await?;
-        if waiting || review.reason != ReviewReason::RiskHold {
-            return Ok(after.view());
+        let kind = match (verdict, review.reason) {
+            (ReviewVerdict::Approve, ReviewReason::RiskHold) => HOLD_APPROVED,
+            (_, _) => "reviewed",
+        };
+        self.record(&mut work, loaded.state.key(), kind, &verdict, &evidence)?;
+        if !decides {
+            let written = engine.write_intent(&self.payments.tenant, work, Some(&loaded), &events);
+            return Ok(written.await?.view());
         }
         let verdict = match verdict {
             ReviewVerdict::Approve => RiskVerdict::Allow,
             ReviewVerdict::Refuse => RiskVerdict::Refuse,
         };
         Ok(engine
-            .decide_after(&self.payments.tenant, after, verdict)
+            .decide_after(&self.payments.tenant, loaded, work, events, verdict)
             .await?
             .view())
     }
@@ -457,3 +470,9 @@ fn wrong_amount(expected: Money) -> Error {
     let remedy = format!("the operation was over {expected}");
     Error::invalid(Fault::new("verdict", "another amount than was asked for", remedy))
 }
+
+/// The evidence that a person let a payment pass which the host's check had held.
+pub(crate) const HOLD_APPROVED: &str = "hold_approved";
+
+/// The evidence of a person's verdict.
+pub(crate) const SETTLED_BY_HAND: &str = "settled_by_hand";

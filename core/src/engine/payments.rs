@@ -7,6 +7,8 @@ use super::idempotency::{Before, Claimed, IdempotencyKey};
 use super::operate::{outstanding, same_currency, stale};
 use super::operation::OpRequest;
 use super::operator::{Actor, Operator};
+use super::refunds::awaits_settlement;
+use crate::connector::VoidAfterCapture;
 use crate::error::{Error, Fault, Result};
 use crate::id::{PaymentIntentId, RefundId, SessionId};
 use crate::intent::{
@@ -148,11 +150,11 @@ impl Payments {
     ) -> Result<Reply<PaymentIntent>> {
         let claimed = Claimed::new("create_intent", key, &(&new, &method))?;
         match self.engine.before::<Intent>(&self.tenant, &claimed).await? {
-            Before::Done(loaded) => return Ok(Reply::replayed(loaded.view())),
+            Before::Done(kept) => return Ok(Reply::replayed(kept.shown.view())),
             Before::Underway(..) => return Err(Error::in_progress(None)),
             Before::Nothing => {}
         }
-        new.check(self.limits())?;
+        new.check(self.limits(new.amount.currency()))?;
         let planned = self.planned(&claimed, self.new_state(new, None, method)).await?;
         let (batch, value) = (planned.batch, planned.value);
         let work = super::commit::Work {
@@ -162,7 +164,7 @@ impl Payments {
         match self.engine.commit(&self.tenant, work).await {
             Ok(()) => Ok(Reply::first(value)),
             Err(failure) => match self.engine.before::<Intent>(&self.tenant, &claimed).await? {
-                Before::Done(loaded) => Ok(Reply::replayed(loaded.view())),
+                Before::Done(kept) => Ok(Reply::replayed(kept.shown.view())),
                 Before::Underway(..) | Before::Nothing => Err(failure.into()),
             },
         }
@@ -178,7 +180,7 @@ impl Payments {
         key: &IdempotencyKey,
         new: NewIntent,
     ) -> Result<Planned<PaymentIntent>> {
-        new.check(self.limits())?;
+        new.check(self.limits(new.amount.currency()))?;
         let claimed = Claimed::new("create_intent", key, &(&new, &None::<PaymentMethod>))?;
         self.planned(&claimed, self.new_state(new, None, None)).await
     }
@@ -190,7 +192,7 @@ impl Payments {
             .engine
             .include_intent(&self.tenant, &mut work, None, &events)
             .await?;
-        work.unique(claimed.done_at_once(&after.encode()?)?);
+        work.unique(claimed.done_at_once(&work.row(&after)?, self.engine.keeping(work.at))?);
         Ok(Planned {
             tenant: self.tenant.clone(),
             batch: work.batch,
@@ -216,7 +218,7 @@ impl Payments {
         if let Some(reply) = self.replay_payment(&claimed).await? {
             return Ok(reply);
         }
-        new.check(self.limits())?;
+        new.check(self.limits(new.amount.currency()))?;
         if new.scheduled_for.is_some() {
             let fault = Fault::new(
                 "scheduled_for",
@@ -328,7 +330,7 @@ impl Payments {
         id: &PaymentIntentId,
         by: Money,
     ) -> Result<Reply<VoidOutcome>> {
-        let cap = self.engine.policy.cap_minor;
+        let cap = self.engine.policy.cap_in(by.currency());
         let reply = self
             .operate("increment", key, id, &by, |state| {
                 same_currency("by", by, state)?;
@@ -413,18 +415,19 @@ impl Payments {
                 .engine
                 .include_intent(&self.tenant, &mut work, Some(&loaded), &events)
                 .await?;
-            work.unique(claimed.done_at_once(&after.encode()?)?);
+            work.unique(claimed.done_at_once(&after.encode()?, self.engine.keeping(work.at))?);
             self.engine.commit(&self.tenant, work).await?;
             return Ok(Reply::first(VoidOutcome::Voided(after.view())));
         }
-        if let Before::Done(done) = &before
-            && done
+        if let Before::Done(kept) = &before
+            && kept
+                .first
                 .state
                 .operations
                 .iter()
                 .all(|operation| operation.kind != OperationKind::Cancel)
         {
-            return Ok(Reply::replayed(VoidOutcome::Voided(done.view())));
+            return Ok(Reply::replayed(VoidOutcome::Voided(kept.shown.view())));
         }
         let reply = self
             .operate("cancel", key, id, id, |state| match state.live_attempt() {
@@ -485,14 +488,7 @@ impl Payments {
         ];
         for (verb, reversal) in used {
             let claimed = Claimed::new(verb, key, &())?;
-            if self
-                .engine
-                .store
-                .lookup(&self.tenant, &claimed.unique)
-                .await
-                .map_err(super::commit::unreadable)?
-                .is_some()
-            {
+            if self.engine.is_used(&self.tenant, &claimed.unique).await? {
                 return Ok(reversal);
             }
         }
@@ -502,16 +498,32 @@ impl Payments {
             | IntentStatus::RequiresAction
             | IntentStatus::Processing => Ok(Reversal::Cancel),
             IntentStatus::Authorized if state.totals.captured == 0 => Ok(Reversal::Void),
-            IntentStatus::Authorized | IntentStatus::Captured | IntentStatus::Succeeded => {
-                Ok(Reversal::Refund)
-            }
+            IntentStatus::Captured => match self.voids_captured(state).await? {
+                true => Ok(Reversal::Void),
+                false => Ok(Reversal::Refund),
+            },
+            IntentStatus::Authorized | IntentStatus::Succeeded => Ok(Reversal::Refund),
             status @ (IntentStatus::Voided | IntentStatus::Cancelled | IntentStatus::Failed) => {
                 Err(Error::transition(status, "reverse"))
             }
         }
     }
 
-    /// Changes a payment that hasn't been confirmed, if it is still as it was seen.
+    /// Whether captured money can't be refunded yet but goes back by a void.
+    async fn voids_captured(&self, state: &Intent) -> Result<bool> {
+        let Some(attempt) = state.current() else {
+            return Ok(false);
+        };
+        let connector = self.connector(&attempt.account).await?;
+        let voids = connector.void.is_some()
+            && connector.capabilities.void_after_capture == VoidAfterCapture::Yes
+            && state.totals.refunded == 0
+            && state.totals.refund_pending == 0;
+        Ok(voids && awaits_settlement(state, attempt, &connector))
+    }
+
+    /// Changes a payment that hasn't been confirmed, if it is still as it was seen. Its amount stays while a superseded
+    /// attempt can still be paid.
     ///
     /// # Errors
     /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where it has changed; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid); [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition).
@@ -527,7 +539,11 @@ impl Payments {
             .map(intent::check_details)
             .unwrap_or_default();
         if let Some(amount) = change.amount {
-            faults.extend(intent::check_amount(loaded.state.mode, amount, self.limits()));
+            faults.extend(intent::check_amount(
+                loaded.state.mode,
+                amount,
+                self.limits(amount.currency()),
+            ));
             if amount.currency() != loaded.state.amount.currency() {
                 faults.push(Fault::new("amount", "another currency", "make a new payment"));
             }
@@ -561,14 +577,15 @@ impl Payments {
         Ok(self.load_refund(id).await?.view())
     }
 
-    /// Asks the processor how the payment stands.
+    /// Asks the processors how the payment stands: about every attempt that was ever sent, also one that was declined or
+    /// taken for not executed.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); [`ErrorKind::Connectors`](crate::ErrorKind::Connectors) where its account isn't registered.
     #[tracing::instrument(name = "paymux.sync", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn sync(&self, id: &PaymentIntentId) -> Result<PaymentIntent> {
         let loaded = self.load(id).await?;
-        Ok(self.sync_loaded(loaded).await?.loaded.view())
+        Ok(self.sync_all(loaded).await?.view())
     }
 
     /// What the payer has to do, ready to be shown.

@@ -14,6 +14,7 @@ use super::aggregate::{Aggregate, Loaded};
 use super::commit::unreadable;
 use super::payments::Payments;
 use crate::error::{Error, Fault, Result};
+use crate::hex::hex;
 use crate::id::{CustomerId, EventId, PaymentIntentId, SessionId};
 use crate::intent::{Intent, IntentStatus, PaymentIntent};
 use crate::outcome::UnknownOutcome;
@@ -489,7 +490,7 @@ fn mark_of(tenant: &Tenant, query: &Query) -> String {
         ..query.clone()
     };
     let digest = Sha256::digest(format!("{tenant} {bound:?}").as_bytes());
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest[..8])
 }
 
 fn cursor(mark: &str, place: Uuid) -> Cursor {

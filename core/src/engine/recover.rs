@@ -11,20 +11,21 @@ use super::Inner;
 use super::aggregate::{Aggregate, Loaded};
 use super::call::Call;
 use super::commit::{CommitFailure, unreadable};
-use super::drive::{Drive, Driven, Lease, Sending, WRITE_TRIES};
+use super::drive::{Drive, Lease, Sending, WRITE_TRIES};
 use super::operate::stale;
+use super::operator::SETTLED_BY_HAND;
 use super::payments::Payments;
 use super::refunds::RefundDrive;
 use super::resolve::Found;
-use crate::connector::{NotExecuted, Outcome, RefundReadReport};
+use crate::connector::{AuthorizeReport, NotExecuted, Outcome, RefundReadReport};
 use crate::error::Result;
 use crate::id::OperationId;
 use crate::intent::{
-    self, AttemptStatus, Command, Intent, News, OpStage, OpenOp, Reading, ReviewReason, Source,
+    self, Command, Happened, Intent, IntentEvent, News, OpStage, OpenOp, ReviewReason, Source,
 };
 use crate::refund::{self, RefundNews, RefundState};
 use crate::secret::Volatile;
-use crate::store::{Claim, ClaimRequest, Due, JobWrite, Queue, RowKind};
+use crate::store::{Claim, ClaimRequest, Due, JobWrite, Query, Queue, RowKind};
 use crate::tenant::Tenant;
 
 /// How much due work was done.
@@ -96,21 +97,69 @@ impl Inner {
     async fn work_through(self: &Arc<Self>, queues: &[Queue], limit: u32) -> Result<Progress> {
         let mut progress = Progress::default();
         for queue in queues {
-            let lease = self.policy.call_timeout + self.policy.grace;
-            let request = ClaimRequest {
-                queue: *queue,
-                limit,
-                lease,
-            };
-            for claim in self.store.claim_due(&request).await.map_err(unreadable)? {
-                progress.claimed += 1;
-                if let Err(error) = self.work_on(&claim).await {
-                    progress.failed += 1;
-                    tracing::warn!(job = ?claim.job, %error, "due work failed for now");
+            let mut left = limit;
+            while left > 0 {
+                let request = ClaimRequest {
+                    queue: *queue,
+                    limit: left.min(self.policy.jobs_at_once),
+                    lease: self.policy.lease(),
+                };
+                let claims = self.store.claim_due(&request).await.map_err(unreadable)?;
+                if claims.is_empty() {
+                    break;
                 }
+                left = left.saturating_sub(claims.len() as u32);
+                progress.claimed += claims.len() as u32;
+                progress.failed += self.work_on_all(&claims).await;
             }
         }
         Ok(progress)
+    }
+
+    /// Works on all of them at the same time, so that each begins while its lease is fresh; those of one row in turn,
+    /// so that they don't stand in each other's way. Returns how many failed.
+    async fn work_on_all(self: &Arc<Self>, claims: &[Claim]) -> u32 {
+        let mut rows: Vec<Vec<&Claim>> = Vec::new();
+        for claim in claims {
+            let same = |row: &&mut Vec<&Claim>| {
+                row.iter()
+                    .any(|other| other.tenant == claim.tenant && other.job.row == claim.job.row)
+            };
+            match rows.iter_mut().find(same) {
+                Some(row) => row.push(claim),
+                None => rows.push(vec![claim]),
+            }
+        }
+        let work = |row: Vec<&Claim>| {
+            let row: Vec<Claim> = row.into_iter().cloned().collect();
+            Box::pin(async move {
+                let mut failed = 0;
+                for claim in row {
+                    if let Err(error) = self.work_on(&claim).await {
+                        failed += 1;
+                        tracing::warn!(job = ?claim.job, %error, "due work failed for now");
+                    }
+                }
+                failed
+            })
+        };
+        let mut running: Vec<_> = rows.into_iter().map(work).collect();
+        let mut failed = 0;
+        std::future::poll_fn(|cx| {
+            running.retain_mut(|work| match work.as_mut().poll(cx) {
+                Poll::Ready(more) => {
+                    failed += more;
+                    false
+                }
+                Poll::Pending => true,
+            });
+            match running.is_empty() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+        failed
     }
 
     async fn work_on(self: &Arc<Self>, claim: &Claim) -> Result<()> {
@@ -121,6 +170,7 @@ impl Inner {
             (Queue::Sync, RowKind::Refund) => self.sync_refund_due(claim).await,
             (Queue::Due, RowKind::Intent) => self.do_due(claim).await,
             (Queue::Due, RowKind::Notice) => self.notice_due(claim).await,
+            (Queue::Due, RowKind::Refund) => self.refund_due(claim).await,
             (Queue::Due, RowKind::Session) => self.refund_late_payment(claim).await,
             (Queue::Expiry, RowKind::Intent) => self.expire_intent(claim).await,
             (Queue::Expiry, RowKind::Session) => self.expire_session(claim).await,
@@ -188,8 +238,14 @@ impl Inner {
             job: claim.job,
             epoch,
         };
-        match self.look_into(&connector, &loaded.state, &open).await {
+        match self
+            .look_into(tenant, &connector, &loaded.state, &open, claim.age)
+            .await
+        {
             Found::Send(call, sending) => {
+                let Some(loaded) = self.keep_lease(claim, loaded, operation, &call, sending).await? else {
+                    return self.later(claim, self.policy.recheck).await;
+                };
                 let drive = Drive {
                     operation,
                     connector,
@@ -218,6 +274,46 @@ impl Inner {
         }
     }
 
+    /// Before a worker sends: its lease begins anew, and a step that was never sent is written down first. `None` where
+    /// another worker has the job, or the payment has changed: nothing may be sent then.
+    async fn keep_lease(
+        &self,
+        claim: &Claim,
+        loaded: Loaded<Intent>,
+        operation: OperationId,
+        call: &Call,
+        sending: Sending,
+    ) -> Result<Option<Loaded<Intent>>> {
+        let mut work = self.work();
+        work.epoch(claim.job, claim.epoch);
+        let (key, due) = (claim.job, Due::After(self.policy.lease()));
+        let events = match sending {
+            Sending::Again => {
+                work.job(JobWrite::Reschedule { key, due });
+                Vec::new()
+            }
+            Sending::First => {
+                // The job's age is that of its step's first send.
+                work.job(JobWrite::Put { key, due });
+                let step = call.record.clone();
+                let what = Happened::StepRecorded {
+                    operation,
+                    step,
+                    handle: None,
+                };
+                vec![IntentEvent { at: work.at, what }]
+            }
+        };
+        match self
+            .write_intent(&claim.tenant, work, Some(&loaded), &events)
+            .await
+        {
+            Ok(after) => Ok(Some(after)),
+            Err(CommitFailure::Conflict(_) | CommitFailure::Fenced) => Ok(None),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
     /// A call that was begun and whose caller is gone is unknown, and says so.
     async fn mark_unknown(
         &self,
@@ -237,8 +333,10 @@ impl Inner {
             operation: open.id,
             doubt,
         };
-        let events =
-            intent::merge(&loaded.state, &self.observation(Source::Driver(open.id), news)).into_events();
+        let observation = self
+            .observation(tenant, &loaded.state, Source::Driver(open.id), news)
+            .await?;
+        let events = intent::merge(&loaded.state, &observation).into_events();
         let mut work = self.work();
         work.epoch(lease.job, lease.epoch);
         match self.write_intent(tenant, work, Some(&loaded), &events).await {
@@ -278,7 +376,11 @@ impl Inner {
         }
     }
 
-    async fn lower_no_connector(&self, tenant: &Tenant, loaded: Loaded<Intent>) -> Result<Loaded<Intent>> {
+    pub(crate) async fn lower_no_connector(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<Intent>,
+    ) -> Result<Loaded<Intent>> {
         match &loaded.state.review {
             Some(review) if review.reason == ReviewReason::NoConnector => {
                 let work = self.work();
@@ -296,11 +398,12 @@ impl Inner {
         let Some(loaded) = self.load::<Intent>(&claim.tenant, claim.job.row.id).await? else {
             return self.drop_job(claim).await;
         };
-        let payments = self.payments(&claim.tenant);
-        // Rescheduled first: the sync's own commit ends the job where nothing is left to ask.
-        self.later(claim, self.sync_pause(&loaded.state)).await?;
-        payments.sync_loaded(loaded).await?;
-        Ok(())
+        let pause = self.sync_pause(&loaded.state);
+        let synced = self.payments(&claim.tenant).sync_loaded(loaded).await;
+        // Only now: a worker that dies meanwhile leaves the job to its lease. Where nothing is left to ask, the sync's
+        // own commit has ended the job, and this does nothing.
+        self.later(claim, pause).await?;
+        synced.map(drop)
     }
 
     fn sync_pause(&self, state: &Intent) -> Duration {
@@ -322,11 +425,16 @@ impl Inner {
         let Some(loaded) = self.load::<RefundState>(&claim.tenant, claim.job.row.id).await? else {
             return self.drop_job(claim).await;
         };
+        let synced = match self.connectors.get(&claim.tenant, &loaded.state.account).await {
+            Ok(Some(connector)) => self
+                .sync_refund(&claim.tenant, loaded, &connector)
+                .await
+                .map(drop),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
         self.later(claim, self.policy.sync_every).await?;
-        if let Some(connector) = self.connectors.get(&claim.tenant, &loaded.state.account).await? {
-            self.sync_refund(&claim.tenant, loaded, &connector).await?;
-        }
-        Ok(())
+        synced
     }
 
     async fn recover_refund(self: &Arc<Self>, claim: &Claim) -> Result<()> {
@@ -340,17 +448,22 @@ impl Inner {
             return self.drop_job(claim).await;
         };
         let Some(connector) = self.connectors.get(tenant, &open.account).await? else {
+            self.strand_refund(tenant, loaded, operation).await?;
             return self.later(claim, self.policy.recheck_at_most).await;
         };
-        let call = Call::refund(&connector, &loaded.state, &part, &open)?;
-        let now = self.runtime.clock.now();
-        let resend = self.resendable(&call, &open, now);
-        let quiet = connector.capabilities.reads_settle_within;
-        let settled_at = match call.step.key() {
-            crate::connector::Key::Header { window, .. } => open.opened_at.after(window),
-            crate::connector::Key::None => open.doubtful_since(),
+        let began = self.runtime.clock.elapsed();
+        let Ok(call) = Call::refund(began, &connector, &loaded.state, &part, &open) else {
+            let stranded = self.strand_refund(tenant, loaded, operation).await?;
+            // It can't be sent any more; what became of it may be seen all the same.
+            let synced = self.sync_refund(tenant, stranded, &connector).await;
+            self.later(claim, self.policy.recheck_at_most).await?;
+            return synced.map(drop);
         };
-        let seen = self.read_refund_part(&connector, &part).await;
+        let loaded = self.lower_refund(tenant, loaded).await?;
+        let resend = self.resendable(&call, &open, claim.age);
+        let quiet = connector.capabilities.reads_settle_within;
+        let last_send = self.last_send(call.step.key());
+        let seen = self.read_refund_part(tenant, &connector, &part).await;
         let epoch = claim.epoch;
         let drive = RefundDrive {
             operation,
@@ -362,11 +475,21 @@ impl Inner {
         let news = match seen {
             Some(Outcome::Answered(RefundReadReport::Found(report))) => Some(RefundNews::Report(report)),
             _unseen if resend => {
+                // Its step was written down with the refund: only the lease begins anew.
+                let mut work = self.work();
+                work.epoch(claim.job, claim.epoch);
+                let due = Due::After(self.policy.lease());
+                work.job(JobWrite::Reschedule { key: claim.job, due });
+                match self.commit(tenant, work).await {
+                    Ok(()) => {}
+                    Err(CommitFailure::Conflict(_) | CommitFailure::Fenced) => return Ok(()),
+                    Err(failure) => return Err(failure.into()),
+                }
                 let after = self.drive_refund(tenant, loaded, drive).await?;
                 return self.wait_on_refund(claim, after, operation).await;
             }
             Some(Outcome::Answered(RefundReadReport::NotFound))
-                if quiet.is_some_and(|quiet| now >= settled_at.max(open.doubtful_since()).after(quiet)) =>
+                if quiet.is_some_and(|quiet| claim.age >= last_send + quiet) =>
             {
                 let why = "not there after the processor's reads had settled";
                 Some(RefundNews::NotExecuted(NotExecuted::Refused(why.into())))
@@ -407,56 +530,71 @@ impl Inner {
             return Ok(());
         };
         let review_at = open.doubtful_since().after(self.policy.review_after);
-        if self.runtime.clock.now() >= review_at && loaded.state.review.is_none() {
-            let work = self.work();
-            let command = refund::Command::NoteReview(ReviewReason::UnknownTooLong);
-            let events = refund::decide(Some(&loaded.state), &command, work.at)?;
-            match self.write_refund(&claim.tenant, work, &loaded, &events).await {
-                Ok(_) | Err(CommitFailure::Conflict(_)) => {}
-                Err(failure) => return Err(failure.into()),
-            }
+        if self.runtime.clock.now() >= review_at {
+            self.raise_refund(&claim.tenant, &loaded, ReviewReason::UnknownTooLong)
+                .await?;
         }
         self.later(claim, self.pause(&open)).await
     }
-}
 
-impl Payments {
-    /// Asks the processors about every attempt that may still change, and merges what they say.
-    pub(crate) async fn sync_loaded(&self, loaded: Loaded<Intent>) -> Result<Driven> {
-        let mut loaded = loaded;
-        let mut action = None;
-        for attempt in loaded.state.attempts.clone() {
-            let Some(connector) = self.engine.connectors.get(&self.tenant, &attempt.account).await? else {
-                continue;
-            };
-            let asked = match attempt.status {
-                AttemptStatus::NotExecuted | AttemptStatus::Voided | AttemptStatus::Cancelled => false,
-                AttemptStatus::Declined => attempt.closure != intent::Closure::Open,
-                AttemptStatus::Opened
-                | AttemptStatus::Pending
-                | AttemptStatus::RequiresAction
-                | AttemptStatus::Authorized
-                | AttemptStatus::Captured
-                | AttemptStatus::Settled
-                | AttemptStatus::Failed => true,
-            };
-            if !asked {
-                continue;
+    /// An open refund whose account is gone, or refunds no more: its outcome is unknown, and a person is asked.
+    async fn strand_refund(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<RefundState>,
+        operation: OperationId,
+    ) -> Result<Loaded<RefundState>> {
+        let doubt = crate::connector::Doubt::new(
+            crate::connector::Stage::Prepared,
+            "its account isn't registered, or offers no refunds any more",
+        );
+        let prepared = |open: &OpenOp| open.stage == OpStage::Prepared;
+        let loaded = match loaded.state.open_op.as_ref().is_some_and(prepared) {
+            true => {
+                let news = RefundNews::Doubt(doubt);
+                self.merge_refund(tenant, loaded, operation, news).await?
             }
-            let Some(standing) = self.engine.read_attempt(&connector, &attempt).await else {
-                continue;
-            };
-            if let crate::connector::AuthorizeReport::ActionNeeded(_, needed, _) = &standing.report {
-                action = Some(needed.clone());
-            }
-            let news = News::Payment {
-                attempt: attempt.id,
-                standing,
-                reading: Reading::Read,
-            };
-            loaded = self.engine.merge_news(&self.tenant, loaded, news).await?;
+            false => loaded,
+        };
+        self.raise_refund(tenant, &loaded, ReviewReason::NoConnector)
+            .await?;
+        self.reload(tenant, &loaded).await
+    }
+
+    async fn raise_refund(
+        &self,
+        tenant: &Tenant,
+        loaded: &Loaded<RefundState>,
+        reason: ReviewReason,
+    ) -> Result<()> {
+        if loaded.state.review.is_some() {
+            return Ok(());
         }
-        Ok(Driven { loaded, action })
+        let work = self.work();
+        let command = refund::Command::NoteReview(reason);
+        let events = refund::decide(Some(&loaded.state), &command, work.at)?;
+        match self.write_refund(tenant, work, loaded, &events).await {
+            Ok(_) | Err(CommitFailure::Conflict(_)) => Ok(()),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    async fn lower_refund(
+        &self,
+        tenant: &Tenant,
+        loaded: Loaded<RefundState>,
+    ) -> Result<Loaded<RefundState>> {
+        match &loaded.state.review {
+            Some(review) if review.reason == ReviewReason::NoConnector => {
+                let work = self.work();
+                let command = refund::Command::ClearReview {
+                    by: "the account is registered again".to_owned(),
+                };
+                let events = refund::decide(Some(&loaded.state), &command, work.at)?;
+                Ok(self.write_refund(tenant, work, &loaded, &events).await?)
+            }
+            Some(_) | None => Ok(loaded),
+        }
     }
 }
 
@@ -470,10 +608,19 @@ impl Inner {
     ) -> Result<Loaded<Intent>> {
         let mut before = loaded;
         for _ in 0..WRITE_TRIES {
-            let observation = self.observation(Source::Outside, news.clone());
+            let observation = self
+                .observation(tenant, &before.state, Source::Outside, news.clone())
+                .await?;
             let mut events = intent::merge(&before.state, &observation).into_events();
             if events.is_empty() {
                 return Ok(before);
+            }
+            if self.denies_a_person(tenant, &before.state, &news).await? {
+                let (at, what) = (
+                    observation.at,
+                    Happened::ReviewRaised(ReviewReason::Contradiction),
+                );
+                events.push(IntentEvent { at, what });
             }
             let next = self.follow_news(tenant, &before.state, &mut events).await?;
             let mut work = self.work();
@@ -490,6 +637,33 @@ impl Inner {
             }
         }
         Err(stale())
+    }
+}
+
+impl Inner {
+    /// Whether the processor says no to what a person took for executed: what they decided is then to be looked at
+    /// again. A no that came before another's yes is only late.
+    async fn denies_a_person(&self, tenant: &Tenant, state: &Intent, news: &News) -> Result<bool> {
+        let News::Payment {
+            attempt, standing, ..
+        } = news
+        else {
+            return Ok(false);
+        };
+        let denied = matches!(standing.report, AuthorizeReport::Declined(_));
+        let held = state
+            .attempt(*attempt)
+            .is_some_and(|attempt| attempt.status.holds_money());
+        if !denied || !held || state.review.is_some() {
+            return Ok(false);
+        }
+        let query = Query {
+            parent: Some(state.key()),
+            statuses: vec![SETTLED_BY_HAND.to_owned()],
+            ..Query::of(RowKind::Evidence)
+        };
+        let rows = self.store.find(tenant, &query).await.map_err(unreadable)?;
+        Ok(!rows.is_empty())
     }
 }
 

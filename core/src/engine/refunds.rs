@@ -1,6 +1,7 @@
 //! Refunds: reserved on the intent and requested in one commit, then driven part by part.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Inner;
 use super::aggregate::{Aggregate, Loaded};
@@ -10,6 +11,7 @@ use super::drive::WRITE_TRIES;
 use super::idempotency::{Before, Claimed, Conclusion, IdempotencyKey, conclude};
 use super::operate::{same_currency, stale};
 use super::payments::Payments;
+use super::sync::Heard;
 use super::write::pointer;
 use crate::connector::{
     Connector, Doubt, Outcome, RefundReadReport, Requirement, Stage as CallStage, StepKey, op,
@@ -17,8 +19,8 @@ use crate::connector::{
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{AttemptId, CaptureId, OperationId, PaymentIntentId, ProviderKind, ProviderRef, RefundId};
 use crate::intent::{
-    self, AttemptStatus, CaptureStatus, Happened, Intent, IntentEvent, KeyUse, OpStage, OpenOp,
-    OperationKind, Rest,
+    self, Attempt, AttemptStatus, CaptureStatus, Happened, Intent, IntentEvent, KeyUse, OpStage, OpenOp,
+    OperationKind, Rest, Review, ReviewReason,
 };
 use crate::money::Money;
 use crate::outcome::{RefundOutcome, Reply};
@@ -26,7 +28,7 @@ use crate::refund::{
     self, Allocation, AllocationStatus, Command, NewRefund, RefundEvent, RefundNews, RefundState,
     RefundStatus,
 };
-use crate::store::{Due, JobKey, JobWrite, Queue, RowKey, RowKind, UniqueKey, UniqueWrite};
+use crate::store::{Claim, Due, JobKey, JobWrite, Queue, RowKey, RowKind, UniqueKey, UniqueWrite};
 use crate::tenant::Tenant;
 
 use super::drive::Sending;
@@ -70,7 +72,8 @@ impl Payments {
                 Some(claimed.key_use()),
                 self.engine.runtime.clock.now(),
             );
-            let call = Call::refund(&connector, &refund, &part, &open)?;
+            let began = self.engine.runtime.clock.elapsed();
+            let call = Call::refund(began, &connector, &refund, &part, &open)?;
             let open = OpenOp {
                 steps: vec![call.record.clone()],
                 ..open
@@ -92,7 +95,7 @@ impl Payments {
                 work.at,
             )?);
             let after = self.engine.include_refund(&mut work, None, &events)?;
-            work.unique(claimed.started(after.state.key())?);
+            work.unique(claimed.started(after.state.key(), work.at)?);
             match self.engine.commit(&self.tenant, work).await {
                 Ok(()) => {
                     let drive = RefundDrive {
@@ -123,7 +126,7 @@ impl Payments {
     async fn replay_refund(&self, claimed: &Claimed) -> Result<Option<Reply<RefundOutcome>>> {
         let loaded = match self.engine.before::<RefundState>(&self.tenant, claimed).await? {
             Before::Nothing => return Ok(None),
-            Before::Done(loaded) => loaded,
+            Before::Done(kept) => kept.shown,
             Before::Underway(stage, target) => {
                 let loaded = self
                     .engine
@@ -174,14 +177,7 @@ impl Payments {
             );
             return Err(Error::invalid(fault));
         }
-        let unsettled = state
-            .captures
-            .iter()
-            .any(|capture| capture.status == CaptureStatus::Captured);
-        if capabilities.refund_requires_settlement == Requirement::Required
-            && unsettled
-            && attempt.status != AttemptStatus::Settled
-        {
+        if awaits_settlement(state, attempt, &connector) {
             let message = "the account refunds settled money alone: wait, or reverse the payment";
             return Err(Error::new(ErrorKind::RefundNotSettled, message));
         }
@@ -234,6 +230,18 @@ impl Payments {
             updated_at: now,
         };
         Ok((refund, captures, connector))
+    }
+}
+
+/// Whether the account doesn't refund an attempt's money yet, since some of it hasn't settled.
+pub(crate) fn awaits_settlement(state: &Intent, attempt: &Attempt, connector: &Connector) -> bool {
+    let unsettled = state
+        .captures
+        .iter()
+        .any(|capture| capture.attempt == attempt.id && capture.status == CaptureStatus::Captured);
+    match connector.capabilities.refund_requires_settlement {
+        Requirement::Required => unsettled && attempt.status != AttemptStatus::Settled,
+        Requirement::None => false,
     }
 }
 
@@ -294,7 +302,7 @@ impl Inner {
                 }
                 match (open, old.and_then(|old| old.idempotency.as_ref())) {
                     (Some(open), _) => {
-                        let due = Due::After(self.policy.call_timeout + self.policy.grace);
+                        let due = Due::After(self.policy.lease());
                         work.put_job(refund_job(state.id, open.id), due);
                         let key = UniqueKey::reference(&open.account, &open.id.reference());
                         work.unique(UniqueWrite::Replace(pointer(key, row)));
@@ -303,7 +311,9 @@ impl Inner {
                         let nothing = state.allocations.iter().all(|part| part.not_executed.is_some());
                         work.unique(match nothing {
                             true => conclude(used, Conclusion::Freed)?,
-                            false => conclude(used, Conclusion::Done(&after.encode()?))?,
+                            false => {
+                                conclude(used, Conclusion::Done(&after.encode()?, self.keeping(work.at)))?
+                            }
                         });
                     }
                     (None, None) => {}
@@ -338,32 +348,110 @@ impl Inner {
             (true, false) => work.job(JobWrite::Done(key)),
             (true, true) | (false, false) => {}
         }
+        // A part that waits is asked for by the commit that resolves the one before it. Where that couldn't be, a job does.
+        let stalls = |state: &RefundState| state.next_waiting().is_some();
+        let key = JobKey {
+            queue: Queue::Due,
+            ..key
+        };
+        match (before.is_some_and(|before| stalls(&before.state)), stalls(state)) {
+            (false, true) => work.put_job(key, Due::After(Duration::ZERO)),
+            (true, false) => work.job(JobWrite::Done(key)),
+            (true, true) | (false, false) => {}
+        }
         Ok(after)
     }
 
-    /// Drives a refund's parts until nothing follows by itself.
-    pub(crate) async fn drive_refund(
+    /// Opens the part that waits once `events` have resolved the one before it, in the same commit. `None` where none
+    /// waits, or the account can't be asked for it now: then its job is.
+    pub(crate) fn open_next(
+        &self,
+        connector: Option<&Arc<Connector>>,
+        before: &RefundState,
+        events: &mut Vec<RefundEvent>,
+        at: crate::Timestamp,
+    ) -> Result<Option<RefundDrive>> {
+        let after = events
+            .iter()
+            .fold(Some(before.clone()), refund::apply)
+            .ok_or_else(stale)?;
+        let (Some(part), Some(connector)) = (after.next_waiting(), connector) else {
+            return Ok(None);
+        };
+        let used = before.open_op.as_ref().and_then(|open| open.idempotency.clone());
+        let open = opening(&after, part, used, at);
+        let began = self.runtime.clock.elapsed();
+        let Ok(call) = Call::refund(began, connector, &after, part, &open) else {
+            return Ok(None);
+        };
+        let open = OpenOp {
+            steps: vec![call.record.clone()],
+            ..open
+        };
+        let operation = open.id;
+        events.extend(refund::decide(Some(&after), &Command::Open(Box::new(open)), at)?);
+        Ok(Some(RefundDrive {
+            operation,
+            connector: connector.clone(),
+            call,
+            epoch: 1,
+            sending: Sending::First,
+        }))
+    }
+
+    /// Asks for the part that waits, where whoever resolved the one before it couldn't.
+    pub(crate) async fn refund_due(&self, claim: &Claim) -> Result<()> {
+        let tenant = &claim.tenant;
+        let loaded = self.load::<RefundState>(tenant, claim.job.row.id).await?;
+        let Some(loaded) = loaded.filter(|loaded| loaded.state.next_waiting().is_some()) else {
+            return self.drop_job(claim).await;
+        };
+        let connector = self.connectors.get(tenant, &loaded.state.account).await?;
+        let work = self.work();
+        let mut events = Vec::new();
+        let next = self.open_next(connector.as_ref(), &loaded.state, &mut events, work.at)?;
+        let Some(next) = next else {
+            if loaded.state.review.is_none() {
+                let command = Command::NoteReview(ReviewReason::NoConnector);
+                let events = refund::decide(Some(&loaded.state), &command, work.at)?;
+                self.write_refund(tenant, work, &loaded, &events).await?;
+            }
+            return self.later(claim, self.policy.recheck_at_most).await;
+        };
+        if let Some(Review {
+            reason: ReviewReason::NoConnector,
+            ..
+        }) = loaded.state.review
+        {
+            let command = Command::ClearReview {
+                by: "the account is registered again".to_owned(),
+            };
+            events.extend(refund::decide(Some(&loaded.state), &command, work.at)?);
+        }
+        // Should its commit fail, the job is asked again.
+        self.later(claim, self.policy.recheck).await?;
+        let after = self.write_refund(tenant, work, &loaded, &events).await?;
+        self.drive_refund(tenant, after, next).await.map(drop)
+    }
+
+    /// Writes what resolves a part from outside its drive, and asks for the one that waits.
+    pub(crate) async fn resolve_part(
         &self,
         tenant: &Tenant,
-        loaded: Loaded<RefundState>,
-        drive: RefundDrive,
-    ) -> Result<Loaded<RefundState>> {
-        let (mut loaded, mut drive) = (loaded, drive);
-        loop {
-            let clock = self.runtime.clock.as_ref();
-            let outcome = drive
-                .call
-                .send(&drive.connector, clock, self.policy.call_timeout)
-                .await;
-            let news = refund_news(&loaded.state, &drive, outcome);
-            let (after, next) = self
-                .write_refund_news(tenant, loaded, &drive, news, Some(drive.epoch))
-                .await?;
-            loaded = after;
-            match next {
-                Some(next) => drive = next,
-                None => return Ok(loaded),
-            }
+        work: Work,
+        before: &Loaded<RefundState>,
+        events: Vec<RefundEvent>,
+    ) -> Result<Loaded<RefundState>, CommitFailure> {
+        let mut events = events;
+        let connector = match before.state.is_of_parts() {
+            true => self.connectors.get(tenant, &before.state.account).await?,
+            false => None,
+        };
+        let next = self.open_next(connector.as_ref(), &before.state, &mut events, work.at)?;
+        let after = self.write_refund(tenant, work, before, &events).await?;
+        match next {
+            Some(next) => Ok(self.drive_refund(tenant, after, next).await?),
+            None => Ok(after),
         }
     }
 
@@ -380,47 +468,13 @@ impl Inner {
         for _ in 0..WRITE_TRIES {
             let mut work = self.work();
             let driver = lease.map(|_| drive.operation);
-            let used = before
-                .state
-                .open_op
-                .as_ref()
-                .and_then(|open| open.idempotency.clone());
             let mut events = refund::merge(&before.state, drive.operation, &news, driver, work.at);
-            let after = events
-                .iter()
-                .fold(Some(before.state.clone()), refund::apply)
-                .ok_or_else(stale)?;
-            let next = match (lease, after.next_waiting()) {
-                (Some(_), Some(part)) => {
-                    let open = opening(&after, part, used, work.at);
-                    match Call::refund(&drive.connector, &after, part, &open) {
-                        Ok(call) => {
-                            let open = OpenOp {
-                                steps: vec![call.record.clone()],
-                                ..open
-                            };
-                            events.extend(refund::decide(
-                                Some(&after),
-                                &Command::Open(Box::new(open.clone())),
-                                work.at,
-                            )?);
-                            let connector = drive.connector.clone();
-                            Some(RefundDrive {
-                                operation: open.id,
-                                connector,
-                                call,
-                                epoch: 1,
-                                sending: Sending::First,
-                            })
-                        }
-                        Err(_) => None,
-                    }
+            let next = match (lease, events.is_empty()) {
+                (None, true) => return Ok((before, None)),
+                (Some(_), _) | (None, false) => {
+                    self.open_next(Some(&drive.connector), &before.state, &mut events, work.at)?
                 }
-                (Some(_) | None, _) => None,
             };
-            if events.is_empty() && lease.is_none() {
-                return Ok((before, None));
-            }
             if let Some(epoch) = lease {
                 work.batch.preconditions.push(crate::store::Precondition::Epoch(
                     refund_job(before.state.id, drive.operation),
@@ -432,6 +486,10 @@ impl Inner {
                 Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
                 Err(CommitFailure::Fenced) => {
                     before = self.reload(tenant, &before).await?;
+                    // That this worker sent nothing says nothing about what the other one sent.
+                    if let RefundNews::NotExecuted(_) = news {
+                        return Ok((before, None));
+                    }
                     lease = None;
                 }
                 Err(CommitFailure::NotCommitted(error)) => {
@@ -487,51 +545,53 @@ impl Inner {
     /// Asks the processor about a refund's part.
     pub(crate) async fn read_refund_part(
         &self,
+        tenant: &Tenant,
         connector: &Connector,
         part: &Allocation,
     ) -> Option<Outcome<RefundReadReport>> {
-        let (clock, timeout) = (self.runtime.clock.as_ref(), self.policy.call_timeout);
         let key = StepKey::new(part.operation, "read-refund");
         let reference = part.operation.reference();
         match (&part.handle, &connector.read_refund, &connector.look_up_refund) {
             (Some(handle), Some(read), _) => {
                 let op = op::ReadRefund::new(handle.clone(), part.amount, reference);
-                Some(ask(connector, read.as_ref(), &op, &key, clock, timeout).await)
+                Some(ask(self, tenant, connector, read.as_ref(), &op, &key).await)
             }
             (_, _, Some(look_up)) => {
                 let op = op::LookUpRefund::new(reference, part.original.clone(), part.amount);
-                Some(ask(connector, look_up.as_ref(), &op, &key, clock, timeout).await)
+                Some(ask(self, tenant, connector, look_up.as_ref(), &op, &key).await)
             }
             (_, _, None) => None,
         }
     }
 
-    /// Asks about every part that is pending.
+    /// Asks about every part of which the processor may say something else, and says whether each was heard of.
     pub(crate) async fn sync_refund(
         &self,
         tenant: &Tenant,
         loaded: Loaded<RefundState>,
         connector: &Connector,
-    ) -> Result<Loaded<RefundState>> {
+    ) -> Result<(Loaded<RefundState>, Heard)> {
         let waiting: Vec<_> = loaded
             .state
             .allocations
             .iter()
-            .filter(|part| pending(part.status))
+            .filter(|part| may_change(part))
             .cloned()
             .collect();
         let mut loaded = loaded;
+        let mut heard = Heard::All;
         for part in waiting {
             let Some(Outcome::Answered(RefundReadReport::Found(report))) =
-                self.read_refund_part(connector, &part).await
+                self.read_refund_part(tenant, connector, &part).await
             else {
+                heard = Heard::NotAll;
                 continue;
             };
             loaded = self
                 .merge_refund(tenant, loaded, part.operation, RefundNews::Report(report))
                 .await?;
         }
-        Ok(loaded)
+        Ok((loaded, heard))
     }
 
     /// News of a refund from outside its drive.
@@ -549,7 +609,7 @@ impl Inner {
             if events.is_empty() {
                 return Ok(before);
             }
-            match self.write_refund(tenant, work, &before, &events).await {
+            match self.resolve_part(tenant, work, &before, events).await {
                 Ok(after) => return Ok(after),
                 Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
                 Err(failure) => return Err(failure.into()),
@@ -559,7 +619,7 @@ impl Inner {
     }
 }
 
-fn refund_news(state: &RefundState, drive: &RefundDrive, outcome: Outcome<Report>) -> RefundNews {
+pub(crate) fn refund_news(state: &RefundState, drive: &RefundDrive, outcome: Outcome<Report>) -> RefundNews {
     match outcome {
         Outcome::Answered(Report::Refund(report)) => RefundNews::Report(report),
         Outcome::Answered(
@@ -578,38 +638,33 @@ fn refund_news(state: &RefundState, drive: &RefundDrive, outcome: Outcome<Report
 }
 
 fn earlier(state: &RefundState, why: &'static str) -> Doubt {
-    let known = state.open_op.as_ref().and_then(|open| match &open.stage {
-        OpStage::Prepared => None,
-        OpStage::Unknown { doubt, .. } => Some(doubt.clone()),
-    });
-    known.unwrap_or(Doubt::new(CallStage::Prepared, why))
+    let known = state.open_op.as_ref().and_then(OpenOp::doubt);
+    known.cloned().unwrap_or(Doubt::new(CallStage::Prepared, why))
 }
 
-/// What captures get back of parts that failed.
+/// What captures get back of parts that failed; less than nothing where such a part turns out to be refunded.
 fn given_back(before: &RefundState, after: &RefundState) -> Vec<(CaptureId, i64)> {
-    let over = |status| match status {
-        AllocationStatus::Failed | AllocationStatus::Cancelled => true,
+    let held = |part: &Allocation| match part.status {
+        AllocationStatus::Failed | AllocationStatus::Cancelled => 0,
         AllocationStatus::Waiting
         | AllocationStatus::RequiresAction
         | AllocationStatus::Pending
-        | AllocationStatus::Refunded => false,
+        | AllocationStatus::Refunded => part.amount.minor(),
     };
-    let ended = |part: &&Allocation| {
-        over(part.status)
-            && before
-                .allocation(part.operation)
-                .is_some_and(|before| !over(before.status))
-    };
-    let parts = after.allocations.iter().filter(ended);
-    parts
-        .filter_map(|part| Some((part.capture?, part.amount.minor())))
-        .collect()
+    let parts = after.allocations.iter().filter_map(|part| {
+        let given = held(before.allocation(part.operation)?) - held(part);
+        Some((part.capture?, given))
+    });
+    parts.filter(|(_, given)| *given != 0).collect()
 }
 
-fn pending(status: AllocationStatus) -> bool {
-    match status {
+/// Whether the processor may say something else of a part than is known: of one that was proved not executed too,
+/// since its own word outranks the proof.
+fn may_change(part: &Allocation) -> bool {
+    match part.status {
         AllocationStatus::Pending | AllocationStatus::RequiresAction | AllocationStatus::Refunded => true,
-        AllocationStatus::Waiting | AllocationStatus::Cancelled | AllocationStatus::Failed => false,
+        AllocationStatus::Failed => part.not_executed.is_some(),
+        AllocationStatus::Waiting | AllocationStatus::Cancelled => false,
     }
 }
 

@@ -1,6 +1,8 @@
 //! How an unknown outcome is found out: read by the handle, look up by our reference, send the same bytes with the
 //! same key again. "Not found" proves something only once the account's reads are settled.
 
+use std::time::Duration;
+
 use super::Inner;
 use super::call::{Call, ask};
 use super::drive::Sending;
@@ -11,7 +13,7 @@ use crate::connector::{
 };
 use crate::intent::{Attempt, Intent, News, OpStage, OpenOp, OperationKind, Reading};
 use crate::secret::Volatile;
-use crate::time::Timestamp;
+use crate::tenant::Tenant;
 
 /// What is found out about an open operation.
 #[derive(Debug)]
@@ -37,27 +39,41 @@ enum Seen {
 
 impl Inner {
     /// Looks into an open operation of an intent.
-    pub(crate) async fn look_into(&self, connector: &Connector, state: &Intent, open: &OpenOp) -> Found {
+    pub(crate) async fn look_into(
+        &self,
+        tenant: &Tenant,
+        connector: &Connector,
+        state: &Intent,
+        open: &OpenOp,
+        age: Duration,
+    ) -> Found {
         let Some(attempt) = state.attempt(open.attempt) else {
             return Found::Nothing;
         };
-        let now = self.runtime.clock.now();
-        let call = Call::next(connector, state, attempt, open, &Volatile::default());
+        let call = Call::next(
+            self.runtime.clock.elapsed(),
+            connector,
+            state,
+            attempt,
+            open,
+            &Volatile::default(),
+        );
         if unprepared(connector, attempt, open) {
-            return self.resume_preparing(state, open, call.ok(), now);
+            return self.resume_preparing(state, open, call.ok());
         }
-        let seen = self.see(connector, attempt, open).await;
+        let refund_epoch = self.refund_epoch(connector, state, attempt);
+        let seen = self.see(tenant, connector, attempt, open).await;
         if let Seen::Payment(standing) = seen {
             if shows_outcome(open, &standing) {
                 return Found::News(News::Payment {
                     attempt: attempt.id,
                     standing,
-                    reading: Reading::Read,
+                    reading: Reading::Read { refund_epoch },
                 });
             }
-            return self.send_or_wait(connector, open, call.ok(), Seen::Payment(standing), now);
+            return self.send_or_wait(connector, open, call.ok(), Seen::Payment(standing), age);
         }
-        self.send_or_wait(connector, open, call.ok(), seen, now)
+        self.send_or_wait(connector, open, call.ok(), seen, age)
     }
 
     /// No effect is seen: send the same bytes with the same key, or take a settled absence for what it is.
@@ -67,24 +83,26 @@ impl Inner {
         open: &OpenOp,
         call: Option<Call>,
         seen: Seen,
-        now: Timestamp,
+        age: Duration,
     ) -> Found {
-        let last_send = match call.as_ref().map(|call| call.step.key()) {
-            Some(Key::Header { window, .. }) => open.opened_at.after(window),
-            Some(Key::None) | None => open.doubtful_since(),
-        };
-        match (call.filter(|call| self.resendable(call, open, now)), seen) {
+        let key = call.as_ref().map_or(Key::None, |call| call.step.key());
+        match (call.filter(|call| self.resendable(call, open, age)), seen) {
             (Some(call), _) => {
                 let sending = sending_of(open, &call);
                 Found::Send(Box::new(call), sending)
             }
-            (None, Seen::Payment(_) | Seen::Absent) => settled_absence(connector, open, last_send, now),
+            // What is under way there may be this very operation.
+            (None, Seen::Payment(standing)) if matches!(standing.report, AuthorizeReport::Pending(..)) => {
+                Found::Nothing
+            }
+            (None, Seen::Payment(_) | Seen::Absent) => self.settled_absence(connector, open, key, age),
             (None, Seen::NoAnswer) => Found::Nothing,
         }
     }
 
     /// The first of two steps has no handle yet: it moved nothing, and is sent again, or given up.
-    fn resume_preparing(&self, state: &Intent, open: &OpenOp, call: Option<Call>, now: Timestamp) -> Found {
+    fn resume_preparing(&self, state: &Intent, open: &OpenOp, call: Option<Call>) -> Found {
+        let now = self.runtime.clock.now();
         let expired = state.expires_at.is_some_and(|at| at <= now);
         let fresh = now < open.opened_at.after(self.policy.cascade_within);
         match call {
@@ -99,7 +117,7 @@ impl Inner {
     }
 
     /// Whether a step may be sent again: the same bytes, with a key that still holds, and nothing that says not to.
-    pub(crate) fn resendable(&self, call: &Call, open: &OpenOp, now: Timestamp) -> bool {
+    pub(crate) fn resendable(&self, call: &Call, open: &OpenOp, age: Duration) -> bool {
         let replayed_error = match (call.step.key(), &open.stage) {
             (
                 Key::Header {
@@ -114,17 +132,29 @@ impl Inner {
             && call.same_bytes(open)
             && !open.contradicted()
             && !replayed_error
-            && self.key_holds(call, open, now)
+            && self.key_holds(call, age)
+    }
+
+    /// "Not found", or no effect, proves that nothing was executed only after the account's quiet period.
+    fn settled_absence(&self, connector: &Connector, open: &OpenOp, key: Key, age: Duration) -> Found {
+        match connector.capabilities.reads_settle_within {
+            Some(quiet) if !open.contradicted() && age >= self.last_send(key) + quiet => {
+                Found::News(News::NotExecuted {
+                    operation: open.id,
+                    proof: NotExecuted::Refused("not there after the processor's reads had settled".into()),
+                })
+            }
+            Some(_) | None => Found::Nothing,
+        }
     }
 
     /// Reads by the handle, else looks up by our reference.
-    async fn see(&self, connector: &Connector, attempt: &Attempt, open: &OpenOp) -> Seen {
-        let (clock, timeout) = (self.runtime.clock.as_ref(), self.policy.call_timeout);
+    async fn see(&self, tenant: &Tenant, connector: &Connector, attempt: &Attempt, open: &OpenOp) -> Seen {
         let reference = attempt.operation.reference();
         if let (Some(handle), Some(read)) = (&attempt.known.handle, &connector.read) {
             let op = op::Read::new(handle.clone(), attempt.amount, reference.clone());
             let key = StepKey::new(open.id, "read");
-            return match ask(connector, read.as_ref(), &op, &key, clock, timeout).await {
+            return match ask(self, tenant, connector, read.as_ref(), &op, &key).await {
                 Outcome::Answered(ReadReport::Found(standing)) => Seen::Payment(Box::new(standing)),
                 Outcome::Answered(ReadReport::NotFound) => Seen::Absent,
                 Outcome::NotExecuted(_) | Outcome::Unknown(_) => Seen::NoAnswer,
@@ -136,7 +166,7 @@ impl Inner {
         let mut op = op::LookUp::new(reference, attempt.amount);
         for _ in 0..LOOK_UP_PAGES {
             let key = StepKey::new(open.id, "look-up");
-            match ask(connector, look_up.as_ref(), &op, &key, clock, timeout).await {
+            match ask(self, tenant, connector, look_up.as_ref(), &op, &key).await {
                 Outcome::Answered(LookUpReport::Found(standing)) => return Seen::Payment(Box::new(standing)),
                 Outcome::Answered(LookUpReport::Continue(page)) => op = op.page(page),
                 Outcome::Answered(LookUpReport::NotFound) => return Seen::Absent,
@@ -146,19 +176,25 @@ impl Inner {
         Seen::NoAnswer
     }
 
+    /// The epoch of a read that is asked for now.
+    pub(crate) fn refund_epoch(&self, connector: &Connector, state: &Intent, attempt: &Attempt) -> u32 {
+        let quiet = connector.capabilities.reads_settle_within.unwrap_or_default();
+        state.refund_epoch(attempt.id, self.runtime.clock.now(), quiet)
+    }
+
     /// Reads an attempt for a sync: no lock, no write.
     pub(crate) async fn read_attempt(
         &self,
+        tenant: &Tenant,
         connector: &Connector,
         attempt: &Attempt,
     ) -> Option<Box<Standing>> {
-        let (clock, timeout) = (self.runtime.clock.as_ref(), self.policy.call_timeout);
         let reference = attempt.operation.reference();
         let key = StepKey::new(attempt.operation, "read");
         match (&attempt.known.handle, &connector.read, &connector.look_up) {
             (Some(handle), Some(read), _) => {
                 let op = op::Read::new(handle.clone(), attempt.amount, reference);
-                match ask(connector, read.as_ref(), &op, &key, clock, timeout).await {
+                match ask(self, tenant, connector, read.as_ref(), &op, &key).await {
                     Outcome::Answered(ReadReport::Found(standing)) => Some(Box::new(standing)),
                     Outcome::Answered(ReadReport::NotFound)
                     | Outcome::NotExecuted(_)
@@ -167,7 +203,7 @@ impl Inner {
             }
             (_, _, Some(look_up)) => {
                 let op = op::LookUp::new(reference, attempt.amount);
-                match ask(connector, look_up.as_ref(), &op, &key, clock, timeout).await {
+                match ask(self, tenant, connector, look_up.as_ref(), &op, &key).await {
                     Outcome::Answered(LookUpReport::Found(standing)) => Some(Box::new(standing)),
                     Outcome::Answered(LookUpReport::Continue(_) | LookUpReport::NotFound)
                     | Outcome::NotExecuted(_)
@@ -239,19 +275,6 @@ fn shows_outcome(open: &OpenOp, standing: &Standing) -> bool {
         OperationKind::CompensateRefund | OperationKind::Refund => {
             at_least(standing.refunded, open.baseline + open.amount.minor())
         }
-    }
-}
-
-/// "Not found", or no effect, proves that nothing was executed only after the account's quiet period.
-fn settled_absence(connector: &Connector, open: &OpenOp, last_send: Timestamp, now: Timestamp) -> Found {
-    match connector.capabilities.reads_settle_within {
-        Some(quiet) if !open.contradicted() && now >= last_send.max(open.doubtful_since()).after(quiet) => {
-            Found::News(News::NotExecuted {
-                operation: open.id,
-                proof: NotExecuted::Refused("not there after the processor's reads had settled".into()),
-            })
-        }
-        Some(_) | None => Found::Nothing,
     }
 }
 

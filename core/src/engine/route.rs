@@ -1,6 +1,7 @@
 //! Where an attempt goes: eligible accounts, the router's plan, and the first of them that can be asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Inner;
 use super::call::{Call, CannotCall};
@@ -243,7 +244,14 @@ impl Inner {
             closure: Closure::Open,
             compensation: None,
         };
-        let call = Call::next(&connector, intent, &attempt, &operation, &Volatile::default())?;
+        let call = Call::next(
+            self.runtime.clock.elapsed(),
+            &connector,
+            intent,
+            &attempt,
+            &operation,
+            &Volatile::default(),
+        )?;
         let operation = OpenOp {
             steps: vec![call.record.clone()],
             ..operation
@@ -282,15 +290,19 @@ impl Inner {
         }
     }
 
-    /// Until when a step may be sent again with its key: the processor's window less a margin.
-    pub(crate) fn key_holds(&self, call: &Call, open: &OpenOp, now: Timestamp) -> bool {
+    /// Whether a step may be sent again with its key at this age: within the processor's window less a margin.
+    pub(crate) fn key_holds(&self, call: &Call, age: Duration) -> bool {
         match call.step.key() {
             Key::None => false,
-            Key::Header { window, .. } => {
-                now < open
-                    .opened_at
-                    .after(window.saturating_sub(self.policy.key_margin))
-            }
+            Key::Header { window, .. } => age < window.saturating_sub(self.policy.key_margin),
+        }
+    }
+
+    /// From which age on no send of a step can still be under way, after which the processor's reads settle.
+    pub(crate) fn last_send(&self, key: Key) -> Duration {
+        match key {
+            Key::Header { window, .. } => window.max(self.policy.lease()),
+            Key::None => self.policy.lease(),
         }
     }
 }

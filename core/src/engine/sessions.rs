@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{PaymentIntentId, SessionId};
 use crate::intent::{Intent, IntentStatus, NewIntent};
 use crate::outcome::{PaymentOutcome, Reply};
-use crate::session::{self, CheckoutSession, Command, NewSession, OnSubmit, Session, SessionStatus};
+use crate::session::{self, CheckoutSession, Command, NewSession, OnSubmit, Session};
 use crate::store::{Scope, Unique, UniqueKey, UniqueWrite};
 
 impl Loaded<Session> {
@@ -33,7 +33,7 @@ impl Payments {
     }
 
     pub(crate) async fn check_new_session(&self, new: &NewSession) -> Result<()> {
-        new.check(self.limits())?;
+        new.check(self.limits(new.intent.amount.currency()))?;
         match new.on_submit {
             OnSubmit::Charge => {}
             OnSubmit::Tokenize | OnSubmit::ChargeAndSave => {
@@ -65,51 +65,21 @@ impl Payments {
     ) -> Result<Reply<CheckoutSession>> {
         let claimed = Claimed::new("create_session", key, &new)?;
         match self.engine.before::<Session>(&self.tenant, &claimed).await? {
-            Before::Done(loaded) => return Ok(Reply::replayed(loaded.view())),
+            Before::Done(kept) => return Ok(Reply::replayed(kept.shown.view())),
             Before::Underway(..) => return Err(Error::in_progress(None)),
             Before::Nothing => {}
         }
         self.check_new_session(&new).await?;
         let mut work = self.engine.work();
-        let NewSession {
-            intent,
-            success_url,
-            cancel_url,
-            integration,
-            expires_in_secs,
-            on_submit: _,
-        } = new;
-        let NewIntent {
-            mode,
-            amount,
-            capture_method,
-            details,
-            ..
-        } = intent;
-        let state = Session {
-            id: SessionId::from_uuid(self.tenant.mode(), self.engine.uuid()),
-            mode,
-            amount,
-            capture_method,
-            details: Arc::new(details),
-            success_url,
-            cancel_url,
-            integration,
-            status: SessionStatus::Pending,
-            intent: None,
-            expired: None,
-            late_payment: None,
-            expires_at: work.at.after(std::time::Duration::from_secs(expires_in_secs)),
-            created_at: work.at,
-            updated_at: work.at,
-        };
+        let id = SessionId::from_uuid(self.tenant.mode(), self.engine.uuid());
+        let state = new.into_state(id, work.at);
         let events = session::decide(None, &Command::Create(Box::new(state)), work.at)?;
         let after = self.engine.include_session(&mut work, None, &events)?;
-        work.unique(claimed.done_at_once(&after.encode()?)?);
+        work.unique(claimed.done_at_once(&after.encode()?, self.engine.keeping(work.at))?);
         match self.engine.commit(&self.tenant, work).await {
             Ok(()) => Ok(Reply::first(after.view())),
             Err(failure) => match self.engine.before::<Session>(&self.tenant, &claimed).await? {
-                Before::Done(loaded) => Ok(Reply::replayed(loaded.view())),
+                Before::Done(kept) => Ok(Reply::replayed(kept.shown.view())),
                 Before::Underway(..) | Before::Nothing => Err(failure.into()),
             },
         }
@@ -176,7 +146,7 @@ impl Payments {
     }
 
     /// Puts a session's submit into the commit that confirms its payment: at most one live payment per session.
-    /// `replaces` is the ended payment that was the session's when the caller looked.
+    /// `intent` is as that commit leaves it: held and refused ones are the session's too. `replaces` is the ended payment that was the session's when the caller looked.
     pub(crate) async fn submit_in(
         &self,
         work: &mut Work,
@@ -191,7 +161,12 @@ impl Payments {
             return Err(Error::in_progress(None));
         }
         let command = Command::Submit { intent: intent.id };
-        let events = session::decide(Some(&session.state), &command, work.at)?;
+        let mut events = session::decide(Some(&session.state), &command, work.at)?;
+        let submitted = events
+            .iter()
+            .fold(Some(session.state.clone()), session::apply)
+            .ok_or_else(stale)?;
+        events.extend(session::observe(&submitted, intent, work.at));
         self.engine.include_session(work, Some(&session), &events)?;
         let key = UniqueKey::new(Scope::SessionIntent, id.to_string());
         let unique = Unique {

@@ -103,6 +103,7 @@ impl Inner {
         let source = connector
             .zip(attempt.known.handle.clone())
             .map(|(connector, handle)| ActionSource {
+                tenant: tenant.clone(),
                 connector,
                 engine: self.clone(),
                 handle,
@@ -125,17 +126,7 @@ impl Inner {
             OperationId::from_uuid(crate::Mode::Test, uuid::Uuid::nil()),
             "read",
         );
-        let clock = self.runtime.clock.as_ref();
-        let outcome = ask(
-            &source.connector,
-            read.as_ref(),
-            &op,
-            &key,
-            clock,
-            self.policy.call_timeout,
-        )
-        .await;
-        match outcome {
+        match ask(self, &source.tenant, &source.connector, read.as_ref(), &op, &key).await {
             Outcome::Answered(ReadReport::Found(standing)) => match standing.report {
                 AuthorizeReport::ActionNeeded(_, action, _) => Ok(action),
                 AuthorizeReport::Authorized(_)

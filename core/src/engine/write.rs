@@ -1,6 +1,8 @@
 //! What a change of an intent brings with it in the same commit: jobs, uniques, the session, the key's record. All of
 //! it follows from the state before and after, so that no verb can forget a part.
 
+use std::time::Duration;
+
 use super::Inner;
 use super::aggregate::{Aggregate, Loaded};
 use super::commit::{CommitFailure, Work};
@@ -10,11 +12,11 @@ use super::policy::OnLatePayment;
 use crate::error::{Error, Result};
 use crate::id::{AccountRef, ProviderKind, ProviderRef, SessionId};
 use crate::intent::{
-    AttemptStatus, CaptureStatus, Closure, CompensationStatus, Intent, IntentEvent, IntentStatus, News,
-    OpStage, OpenOp, OperationKind, OperationStatus,
+    Attempt, AttemptStatus, CaptureStatus, Closure, CompensationStatus, Intent, IntentEvent, IntentStatus,
+    News, OpStage, OpenOp, OperationKind, OperationStatus,
 };
 use crate::session::{self, Session};
-use crate::store::{Due, JobKey, JobWrite, Queue, Row, RowKey, Unique, UniqueKey, UniqueWrite};
+use crate::store::{Due, JobKey, JobWrite, Queue, RowKey, Unique, UniqueKey, UniqueWrite};
 use crate::tenant::Tenant;
 
 impl From<Error> for CommitFailure {
@@ -53,16 +55,10 @@ impl Inner {
                 .change(before, events, self)?
                 .ok_or_else(|| Error::not_found("id", "payment"))?,
         };
-        let empty = Intent {
-            attempts: Vec::new(),
-            open_op: None,
-            captures: Vec::new(),
-            ..after.state.clone()
-        };
-        let old = before.map_or(&empty, |before| &before.state);
+        let old = before.map(|before| &before.state);
         self.operations(work, old, &after)?;
         references(work, old, &after.state);
-        self.watch(work, before.map(|before| &before.state), &after.state);
+        self.watch(work, old, &after.state);
         if let Some(session) = after.state.session.filter(|_| !events.is_empty()) {
             self.session_follows(tenant, work, session, &after.state).await?;
         }
@@ -70,21 +66,17 @@ impl Inner {
     }
 
     /// Each lock that opened gets its job and its reference; each that closed gives them up and tells its key.
-    fn operations(&self, work: &mut Work, old: &Intent, after: &Loaded<Intent>) -> Result<()> {
+    fn operations(&self, work: &mut Work, old: Option<&Intent>, after: &Loaded<Intent>) -> Result<()> {
         let new = &after.state;
         let target = new.key();
-        for open in locks(new).filter(|open| old.lock(open.id).is_none()) {
-            work.put_job(
-                job_key(new, open.id),
-                Due::After(self.policy.call_timeout + self.policy.grace),
-            );
+        let lock_before = |id| old.and_then(|old| old.lock(id));
+        for open in locks(new).filter(|open| lock_before(open.id).is_none()) {
+            work.put_job(job_key(new, open.id), Due::After(self.policy.lease()));
             let key = UniqueKey::reference(&open.account, &open.id.reference());
             work.unique(UniqueWrite::Replace(pointer(key, target)));
         }
         for open in locks(new) {
-            let was_unknown = old
-                .lock(open.id)
-                .is_some_and(|before| before.stage != OpStage::Prepared);
+            let was_unknown = lock_before(open.id).is_some_and(|before| before.stage != OpStage::Prepared);
             if open.stage != OpStage::Prepared && !was_unknown {
                 work.job(JobWrite::Reschedule {
                     key: job_key(new, open.id),
@@ -95,7 +87,8 @@ impl Inner {
                 }
             }
         }
-        for open in locks(old).filter(|open| new.lock(open.id).is_none()) {
+        let locked_before = old.into_iter().flat_map(locks);
+        for open in locked_before.filter(|open| new.lock(open.id).is_none()) {
             work.job(JobWrite::Done(job_key(new, open.id)));
             let Some(used) = &open.idempotency else { continue };
             let goes_on = locks(new).any(|next| next.idempotency.as_ref() == Some(used));
@@ -104,10 +97,7 @@ impl Inner {
             }
             work.unique(match freed(new, open) {
                 true => conclude(used, Conclusion::Freed)?,
-                false => {
-                    let row: Row = after.encode()?;
-                    conclude(used, Conclusion::Done(&row))?
-                }
+                false => conclude(used, Conclusion::Done(&work.row(after)?, self.keeping(work.at)))?,
             });
         }
         Ok(())
@@ -133,11 +123,38 @@ impl Inner {
             (Some(_), None) => work.job(JobWrite::Done(key(Queue::Expiry))),
             (Some(_), Some(_)) | (None, None) => {}
         }
-        let (had, has) = (old.and_then(due_work), due_work(new));
+        let due = |intent: &Intent| self.due_work(intent);
+        let (had, has) = (old.and_then(due), due(new));
         match (had, has) {
             (before, Some(due)) if before != Some(due) => work.put_job(key(Queue::Due), due),
             (Some(_), None) => work.job(JobWrite::Done(key(Queue::Due))),
             (_, _) => {}
+        }
+    }
+
+    /// Work that an intent has waiting: a scheduled confirmation, a compensation, a check after authorization.
+    fn due_work(&self, intent: &Intent) -> Option<Due> {
+        let wanted = intent.attempts.iter().find(|attempt| wants_compensation(attempt));
+        if let Some(attempt) = wanted {
+            return Some(Due::After(self.before_compensating(intent, attempt)));
+        }
+        if !intent.risk_after.is_settled() {
+            return Some(Due::After(Duration::ZERO));
+        }
+        match (intent.status, intent.scheduled_for) {
+            (IntentStatus::Scheduled, Some(at)) if !intent.is_held() => Some(Due::At(at)),
+            (_, _) => None,
+        }
+    }
+
+    /// The pause before money is given back: none at first; after tries that did nothing it doubles.
+    pub(crate) fn before_compensating(&self, intent: &Intent, attempt: &Attempt) -> Duration {
+        match compensations_in_vain(intent, attempt) {
+            0 => Duration::ZERO,
+            tries => {
+                let pause = self.policy.recheck.saturating_mul(2u32.saturating_pow(tries - 1));
+                pause.min(self.policy.recheck_at_most)
+            }
         }
     }
 
@@ -201,39 +218,41 @@ impl Inner {
                     queue: Queue::Due,
                     ..key
                 },
-                Due::After(std::time::Duration::ZERO),
+                Due::After(Duration::ZERO),
             );
         }
         Ok(after)
     }
 
-    /// What decided an outcome, kept with the operation: never a processor's own bytes.
+    /// What decided an outcome, kept with the operation.
     pub(crate) fn keep_evidence(&self, work: &mut Work, state: &Intent, news: &News) -> Result<()> {
-        let (operation, kind, what) = match news {
-            News::Doubt { .. } => return Ok(()),
-            News::Payment {
-                attempt,
-                standing,
-                reading,
-            } => {
-                let operation = state.attempt(*attempt).map(|attempt| attempt.operation);
-                (
-                    operation,
-                    "payment",
-                    format!("{reading:?}: {}", word_of(&standing.report)),
-                )
-            }
-            News::Capture { operation, report } => (Some(*operation), "capture", variant(report)),
-            News::Close { operation, report } => (Some(*operation), "close", variant(report)),
-            News::Increment { operation, report } => {
-                (Some(*operation), "increment", word_of(report).to_owned())
-            }
-            News::CompensationRefund { operation, report } => (Some(*operation), "refund", variant(report)),
-            News::NotExecuted { operation, proof } => (Some(*operation), "not_executed", proof.to_string()),
-        };
-        let what = serde_json::json!({ "operation": operation, "said": what });
-        work.evidence(state.key(), kind, &what, self)
+        match evidence_of(state, news) {
+            Some((kind, what)) => work.evidence(state.key(), kind, &what, self),
+            None => Ok(()),
+        }
     }
+}
+
+/// What is kept of news that decided an outcome: never a processor's own bytes.
+pub(super) fn evidence_of(state: &Intent, news: &News) -> Option<(&'static str, serde_json::Value)> {
+    let (operation, kind, what) = match news {
+        News::Doubt { .. } => return None,
+        News::Payment {
+            attempt,
+            standing,
+            reading,
+        } => {
+            let operation = state.attempt(*attempt).map(|attempt| attempt.operation);
+            let what = format!("{}: {}", reading.as_str(), word_of(&standing.report));
+            (operation, "payment", what)
+        }
+        News::Capture { operation, report } => (Some(*operation), "capture", variant(report)),
+        News::Close { operation, report } => (Some(*operation), "close", variant(report)),
+        News::Increment { operation, report } => (Some(*operation), "increment", word_of(report).to_owned()),
+        News::CompensationRefund { operation, report } => (Some(*operation), "refund", variant(report)),
+        News::NotExecuted { operation, proof } => (Some(*operation), "not_executed", proof.to_string()),
+    };
+    Some((kind, serde_json::json!({ "operation": operation, "said": what })))
 }
 
 /// Whether a verb's key is free again: nothing was executed, and nothing goes on.
@@ -241,9 +260,16 @@ fn freed(new: &Intent, closed: &OpenOp) -> bool {
     let status = new.operation(closed.id).map(|operation| operation.status);
     match (closed.kind, status) {
         (OperationKind::Authorize, Some(OperationStatus::NotExecuted)) => new.status == IntentStatus::Created,
-        (_, Some(OperationStatus::NotExecuted)) => true,
+        (_, Some(OperationStatus::NotExecuted)) => !follows(closed),
         (_, _) => false,
     }
+}
+
+/// Whether an operation followed a confirmation by itself, under its key: what came before it was executed.
+fn follows(closed: &OpenOp) -> bool {
+    let used = closed.idempotency.as_ref().map(|used| used.name.as_str());
+    used.and_then(|name| name.split('/').next())
+        .is_some_and(|verb| matches!(verb, "create_and_confirm" | "confirm" | "submit"))
 }
 
 /// Every lock of an intent.
@@ -256,7 +282,7 @@ fn locks(intent: &Intent) -> impl Iterator<Item = &OpenOp> {
 }
 
 /// The processor's identifiers that were learnt: webhooks find the intent by them.
-fn references(work: &mut Work, old: &Intent, new: &Intent) {
+fn references(work: &mut Work, old: Option<&Intent>, new: &Intent) {
     let target = new.key();
     let mut point = |account: &AccountRef, kind: ProviderKind, id: &str| {
         let reference = ProviderRef {
@@ -271,7 +297,7 @@ fn references(work: &mut Work, old: &Intent, new: &Intent) {
     };
     for attempt in &new.attempts {
         let known = old
-            .attempt(attempt.id)
+            .and_then(|old| old.attempt(attempt.id))
             .and_then(|before| before.known.handle.as_ref());
         if let (Some(handle), None) = (&attempt.known.handle, known) {
             point(&attempt.account, ProviderKind::Payment, handle.as_str());
@@ -279,8 +305,8 @@ fn references(work: &mut Work, old: &Intent, new: &Intent) {
     }
     for capture in &new.captures {
         let known = old
-            .captures
-            .iter()
+            .into_iter()
+            .flat_map(|old| &old.captures)
             .find(|before| before.id == capture.id)
             .and_then(|c| c.handle.as_ref());
         let account = new.attempt(capture.attempt).map(|attempt| &attempt.account);
@@ -321,7 +347,26 @@ fn to_sync(intent: &Intent) -> bool {
         .captures
         .iter()
         .any(|capture| capture.status == CaptureStatus::Pending);
-    waiting || pending || (captures && intent.open_op.is_none())
+    waiting || pending || (captures && intent.open_op.is_none()) || intent.refunded_is_stale()
+}
+
+/// Whether money of this attempt is to be given back, and nothing is under way for it.
+pub(crate) fn wants_compensation(attempt: &Attempt) -> bool {
+    attempt.compensation.as_ref().is_some_and(|compensation| {
+        compensation.status == CompensationStatus::Wanted && compensation.open_op.is_none()
+    })
+}
+
+/// How often it was tried, and proved that nothing was executed.
+pub(crate) fn compensations_in_vain(intent: &Intent, attempt: &Attempt) -> u32 {
+    let in_vain = intent.operations.iter().filter(|operation| {
+        let kind = matches!(
+            operation.kind,
+            OperationKind::CompensateVoid | OperationKind::CompensateRefund
+        );
+        kind && operation.attempt == attempt.id && operation.status == OperationStatus::NotExecuted
+    });
+    u32::try_from(in_vain.count()).unwrap_or(u32::MAX)
 }
 
 fn may_expire(status: IntentStatus) -> bool {
@@ -336,24 +381,6 @@ fn may_expire(status: IntentStatus) -> bool {
         | IntentStatus::Voided
         | IntentStatus::Cancelled
         | IntentStatus::Failed => false,
-    }
-}
-
-/// Work that an intent has waiting: a scheduled confirmation, a compensation, a check after authorization.
-fn due_work(intent: &Intent) -> Option<Due> {
-    let wanted = intent
-        .attempts
-        .iter()
-        .filter_map(|attempt| attempt.compensation.as_ref())
-        .any(|compensation| {
-            compensation.status == CompensationStatus::Wanted && compensation.open_op.is_none()
-        });
-    if wanted || !intent.risk_after.is_settled() {
-        return Some(Due::After(std::time::Duration::ZERO));
-    }
-    match (intent.status, intent.scheduled_for) {
-        (IntentStatus::Scheduled, Some(at)) => Some(Due::At(at)),
-        (_, _) => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::details::{CaptureMethod, Rest};
 use super::event::Happened;
 use super::merge::Merge;
-use super::state::{CaptureRecord, Intent, Known, Mark, OperationRecord};
+use super::state::{Attempt, CaptureRecord, Intent, Known, Mark, OperationRecord};
 use super::status::{AttemptStatus, CaptureStatus, OperationStatus};
 use crate::connector::{CaptureReport, Handle};
 use crate::id::{AttemptId, OperationId};
@@ -28,12 +28,21 @@ impl Merge<'_> {
             | AttemptStatus::Settled => known.closed.is_set(),
         };
         self.attribute(operation.attempt);
-        let open = self
-            .capture_of(operation.id)
-            .filter(|capture| capture.status == CaptureStatus::Pending);
-        if let Some(capture) = open.filter(|_| gone) {
-            self.learn_capture(&capture, CaptureStatus::Declined, None);
-            self.close_operation(operation.id, OperationStatus::Declined);
+        let Some(capture) = self.capture_of(operation.id) else {
+            return;
+        };
+        match capture.status {
+            CaptureStatus::Pending if gone => {
+                self.learn_capture(&capture, CaptureStatus::Declined, None);
+                self.close_operation(operation.id, OperationStatus::Declined);
+            }
+            CaptureStatus::Pending => {}
+            CaptureStatus::Captured | CaptureStatus::Settled => {
+                self.close_operation(operation.id, OperationStatus::Done);
+            }
+            CaptureStatus::Declined | CaptureStatus::Failed => {
+                self.close_operation(operation.id, OperationStatus::Declined);
+            }
         }
     }
 
@@ -66,16 +75,18 @@ impl Merge<'_> {
         }
     }
 
-    /// What the processor had taken before this capture: what all earlier captures and those from outside are worth.
-    pub(super) fn baseline(&self, operation: OperationId) -> i64 {
+    /// What the processor had taken of the attempt before this capture: what all earlier captures and those from
+    /// outside are worth.
+    fn baseline(&self, operation: &OperationRecord) -> i64 {
         match &self.state.open_op {
-            Some(open) if open.id == operation => open.baseline,
+            Some(open) if open.id == operation.id => open.baseline,
             Some(_) | None => {
                 let earlier = self
                     .state
                     .captures
                     .iter()
-                    .filter(|capture| capture.operation != Some(operation));
+                    .filter(|capture| capture.attempt == operation.attempt)
+                    .filter(|capture| capture.operation != Some(operation.id));
                 earlier
                     .filter(|capture| once_taken(capture.status))
                     .map(|capture| capture.amount.minor())
@@ -153,28 +164,40 @@ impl Merge<'_> {
             };
             self.happen(Happened::CaptureAdded(record));
         }
-        let mut to_fail = known.failed_minor - recorded_failed(&of_attempt(&self.state));
-        for capture in of_attempt(&self.state).iter().rev() {
-            let may_fail =
-                capture.status < CaptureStatus::Failed && capture.status != CaptureStatus::Declined;
-            if may_fail && to_fail > 0 && capture.amount.minor() <= to_fail {
-                to_fail -= capture.amount.minor();
-                self.happen(Happened::CaptureLearnt {
-                    capture: capture.id,
-                    status: CaptureStatus::Failed,
-                    handle: None,
-                });
-                if let Some(operation) = capture.operation {
-                    self.close_operation(operation, OperationStatus::Declined);
-                }
-            }
-        }
+        self.fail_captures(id);
         if known.settled.is_set() {
             for capture in of_attempt(&self.state)
                 .iter()
                 .filter(|c| c.status == CaptureStatus::Captured)
             {
                 self.learn_capture(capture, CaptureStatus::Settled, None);
+            }
+        }
+    }
+
+    /// Which captures failed is known where the total that failed is the sum of these alone. Otherwise the total alone
+    /// counts.
+    fn fail_captures(&mut self, id: AttemptId) {
+        let Some(attempt) = self.state.attempt(id) else {
+            return;
+        };
+        let to_fail = self.state.unassigned_failures(attempt);
+        let of_attempt = self.state.captures.iter().filter(|capture| capture.attempt == id);
+        let may_fail: Vec<_> = of_attempt
+            .filter(|capture| match capture.status {
+                CaptureStatus::Pending | CaptureStatus::Captured | CaptureStatus::Settled => true,
+                CaptureStatus::Declined | CaptureStatus::Failed => false,
+            })
+            .cloned()
+            .collect();
+        for capture in only_sum(&may_fail, to_fail) {
+            self.happen(Happened::CaptureLearnt {
+                capture: capture.id,
+                status: CaptureStatus::Failed,
+                handle: None,
+            });
+            if let Some(operation) = capture.operation {
+                self.close_operation(operation, OperationStatus::Declined);
             }
         }
     }
@@ -192,8 +215,11 @@ impl Merge<'_> {
             CaptureReport::Pending(handle, _) => (CaptureStatus::Pending, Some(handle.clone())),
             CaptureReport::Declined(_) => (CaptureStatus::Declined, None),
         };
-        let total = self.baseline(operation) + record.amount.minor();
+        let total = self.baseline(&record) + record.amount.minor();
         self.learn_capture(&capture, status, handle);
+        let stands = self
+            .capture_of(operation)
+            .is_some_and(|capture| taken(capture.status));
         match status {
             CaptureStatus::Captured | CaptureStatus::Settled => {
                 self.learn(record.attempt, |known| {
@@ -201,6 +227,9 @@ impl Merge<'_> {
                     // Nothing stays held: the attempt is captured, as a read would say.
                     if capture.rest == Rest::Release || known.captured_minor >= known.authorized_minor {
                         known.captured = Mark::Set;
+                        if stands {
+                            known.end_hold();
+                        }
                     }
                 });
                 self.close_operation(operation, OperationStatus::Done);
@@ -211,6 +240,50 @@ impl Merge<'_> {
             }
         }
         self.settle_captures(record.attempt);
+    }
+}
+
+impl Intent {
+    /// What failed of what was taken, of which no capture is known to be the one.
+    pub(super) fn unassigned_failures(&self, attempt: &Attempt) -> i64 {
+        let of_attempt = self
+            .captures
+            .iter()
+            .filter(|capture| capture.attempt == attempt.id);
+        let failed = of_attempt.filter(|capture| capture.status == CaptureStatus::Failed);
+        let recorded: i64 = failed.map(|capture| capture.amount.minor()).sum();
+        (attempt.known.failed_minor - recorded).max(0)
+    }
+}
+
+/// Of more captures than these only all of them are told apart: their sums are too many to try.
+const TOLD_APART: usize = 12;
+
+/// The captures whose amounts make that sum, if there is one way alone.
+fn only_sum(captures: &[CaptureRecord], sum: i64) -> Vec<&CaptureRecord> {
+    let whole: i64 = captures.iter().map(|capture| capture.amount.minor()).sum();
+    if sum <= 0 || sum > whole {
+        return Vec::new();
+    }
+    if sum == whole {
+        return captures.iter().collect();
+    }
+    if captures.len() > TOLD_APART {
+        return Vec::new();
+    }
+    let choice = |chosen: u32| -> Vec<&CaptureRecord> {
+        let numbered = captures.iter().zip(0u32..);
+        numbered
+            .filter(|(_, number)| chosen & (1 << number) != 0)
+            .map(|(capture, _)| capture)
+            .collect()
+    };
+    let mut ways = (1u32..1 << captures.len())
+        .map(choice)
+        .filter(|chosen| chosen.iter().map(|capture| capture.amount.minor()).sum::<i64>() == sum);
+    match (ways.next(), ways.next()) {
+        (Some(only), None) => only,
+        (Some(_), Some(_)) | (None, _) => Vec::new(),
     }
 }
 

@@ -154,14 +154,19 @@ pub(crate) fn apply(state: Option<Intent>, event: &IntentEvent) -> Option<Intent
         (None, _) => return None,
         (Some(state), _) => state,
     };
-    state.updated_at = event.at;
-    state.absorb(&event.what);
-    state.recount();
-    state.status = state.derived_status();
+    state.advance(event);
     Some(state)
 }
 
 impl Intent {
+    /// Takes it through `event`: what [`apply`] does where there is a state, in place.
+    pub(crate) fn advance(&mut self, event: &IntentEvent) {
+        self.updated_at = event.at;
+        self.absorb(&event.what);
+        self.recount();
+        self.status = self.derived_status();
+    }
+
     fn absorb(&mut self, what: &Happened) {
         match what {
             Happened::Created(_) => {}
@@ -266,7 +271,16 @@ impl Intent {
                 share,
                 given_back,
             } => {
-                self.refunds.insert(*refund, *share);
+                let at = self.updated_at;
+                let known = self.refunds.entry(*refund).or_default();
+                *known = RefundShare {
+                    failures: share.failures.max(known.failures),
+                    failed_at: match share.failures > known.failures {
+                        true => Some(at),
+                        false => known.failed_at,
+                    },
+                    ..*share
+                };
                 self.take_of_captures(given_back, -1);
             }
         }
@@ -411,9 +425,11 @@ impl Intent {
                 .map(|capture| capture.amount.minor())
                 .sum()
         };
-        let captured = sum(&[CaptureStatus::Captured, CaptureStatus::Settled]);
+        let recorded = sum(&[CaptureStatus::Captured, CaptureStatus::Settled]);
+        let captured = (recorded - self.unassigned_failures(winner)).max(0);
         let released = self.is_released(winner);
         let shares = self.refunds.values();
+        let ours: i64 = shares.clone().map(|share| share.refunded).sum();
         self.totals = Totals {
             authorized: if released {
                 captured
@@ -431,11 +447,8 @@ impl Intent {
             },
             captured,
             capture_pending: sum(&[CaptureStatus::Pending]),
-            refunded: shares
-                .clone()
-                .map(|share| share.refunded)
-                .sum::<i64>()
-                .max(known.refunded_minor),
+            // Until a read of a later epoch says less, what was seen before a refund of ours failed counts.
+            refunded: ours.max(known.refunded_minor),
             refund_pending: shares.map(|share| share.pending).sum(),
             returned: known.returned_minor,
             disputed: self.totals.disputed,
@@ -453,7 +466,7 @@ impl Intent {
             .iter()
             .filter(|capture| capture.attempt == winner.id)
             .filter(done);
-        winner.known.released.is_set()
+        winner.known.is_released()
             || winner.known.closed.is_set()
             || winner.known.voided.is_set()
             || final_captures.any(|capture| capture.rest == Rest::Release)
@@ -531,17 +544,20 @@ impl Intent {
 impl Known {
     /// Where the attempt stands, by all that is known of it: success over decline, the end over success.
     pub(crate) fn status(&self) -> AttemptStatus {
-        let closed = self.closed.is_set() && self.captured_minor == 0;
-        if (self.captured.is_set() || self.closed.is_set() || self.released.is_set())
+        let again = self.held_again();
+        let failed = if again { self.failed_minor } else { 0 };
+        let closed = self.closed.is_set() && self.captured_minor <= failed;
+        if !again
+            && (self.captured.is_set() || self.closed.is_set() || self.released.is_set())
             && self.failed_minor > 0
             && self.failed_minor >= self.captured_minor
         {
             AttemptStatus::Failed
         } else if (self.voided.is_set() && self.captured_minor > 0) || (closed && self.authorized.is_set()) {
             AttemptStatus::Voided
-        } else if self.settled.is_set() {
+        } else if self.settled.is_set() && !again {
             AttemptStatus::Settled
-        } else if self.captured.is_set() {
+        } else if self.captured.is_set() && !again {
             AttemptStatus::Captured
         } else if self.authorized.is_set() {
             AttemptStatus::Authorized
@@ -569,5 +585,7 @@ fn record_of(open: &OpenOp) -> OperationRecord {
         amount: open.amount,
         status: OperationStatus::Prepared,
         opened_at: open.opened_at,
+        baseline: open.baseline,
+        ends: open.ends,
     }
 }

@@ -1,6 +1,8 @@
 //! What is known of an attempt only grows: the join of everything that a processor has said of it.
 
+use super::news::Reading;
 use super::state::{Attempt, Intent, Known, Mark, OperationKind, Waiting};
+use crate::action::{ActionKind, KeptAction};
 use crate::connector::{Approval, AuthorizeReport, Standing};
 use crate::money::Money;
 use crate::time::Timestamp;
@@ -13,8 +15,37 @@ pub(super) enum Captures {
 }
 
 impl Known {
+    /// What is left of the money that was taken: neither failed, nor given back, nor taken back.
+    pub(crate) fn unreturned(&self) -> i64 {
+        [self.failed_minor, self.refunded_minor, self.returned_minor]
+            .into_iter()
+            .fold(self.captured_minor, i64::saturating_sub)
+    }
+
+    /// Whether the authorization lives on after captures that failed: what was taken or released before is held again.
+    pub(crate) fn held_again(&self) -> bool {
+        self.held_failed_minor > self.ended_failed_minor
+    }
+
+    /// Whether what was held and not taken has gone back, or lapsed.
+    pub(crate) fn is_released(&self) -> bool {
+        self.released.is_set() && !self.held_again()
+    }
+
+    /// Nothing more is held now, after all that failed so far.
+    pub(super) fn end_hold(&mut self) {
+        self.ended_failed_minor = self.ended_failed_minor.max(self.failed_minor);
+    }
+
     /// Adds what a processor says of a payment. Join: whatever the order, the same is known in the end.
-    pub(super) fn join(&mut self, standing: &Standing, attempt: &Attempt, captures: Captures, at: Timestamp) {
+    pub(super) fn join(
+        &mut self,
+        standing: &Standing,
+        attempt: &Attempt,
+        captures: Captures,
+        reading: Reading,
+        at: Timestamp,
+    ) {
         let asked = attempt.amount.minor();
         let minor = |money: Option<Money>| money.map_or(0, Money::minor);
         if let Some(handle) = standing.report.handle() {
@@ -23,8 +54,12 @@ impl Known {
         match &standing.report {
             AuthorizeReport::Authorized(approval) => {
                 self.hold(approval, standing.authorized.map_or(asked, Money::minor));
+                self.held_failed_minor = self.held_failed_minor.max(minor(standing.failed));
             }
-            AuthorizeReport::PartiallyAuthorized(approval, part) => self.hold(approval, part.minor()),
+            AuthorizeReport::PartiallyAuthorized(approval, part) => {
+                self.hold(approval, part.minor());
+                self.held_failed_minor = self.held_failed_minor.max(minor(standing.failed));
+            }
             AuthorizeReport::Captured(approval) => self.take(approval, attempt, captures, standing),
             AuthorizeReport::Settled(approval) => {
                 self.take(approval, attempt, captures, standing);
@@ -65,8 +100,27 @@ impl Known {
         self.authorized_minor = self.authorized_minor.max(minor(standing.authorized));
         self.captured_minor = self.captured_minor.max(minor(standing.captured));
         self.failed_minor = self.failed_minor.max(minor(standing.failed));
-        self.refunded_minor = self.refunded_minor.max(minor(standing.refunded));
+        if let Some(refunded) = standing.refunded {
+            self.see_refunded(refunded.minor(), reading);
+        }
         self.returned_minor = self.returned_minor.max(minor(standing.returned));
+    }
+
+    /// What is given back in all shrinks only where a refund of ours fails: a read of a later epoch says more than those
+    /// before it.
+    fn see_refunded(&mut self, minor: i64, reading: Reading) {
+        match reading {
+            Reading::Read { refund_epoch } => {
+                let (seen, known) = ((refund_epoch, minor), (self.refund_epoch, self.refunded_minor));
+                (self.refund_epoch, self.refunded_minor) = seen.max(known);
+            }
+            // It may be older than what is known: the more counts, until it is asked about.
+            Reading::Answer | Reading::Told => {
+                if minor > self.refunded_minor {
+                    (self.refund_epoch, self.refunded_minor) = (0, minor);
+                }
+            }
+        }
     }
 
     fn hold(&mut self, approval: &Approval, minor: i64) {
@@ -85,6 +139,8 @@ impl Known {
         };
         self.hold(approval, standing.authorized.map_or(total, Money::minor));
         self.captured = Mark::Set;
+        let failed = standing.failed.map_or(0, Money::minor);
+        self.ended_failed_minor = self.ended_failed_minor.max(failed);
         self.captured_minor = self.captured_minor.max(total);
         // What is called captured, with how much, isn't held any more beyond that.
         if standing.captured.is_some() {
@@ -103,7 +159,9 @@ impl Known {
     }
 
     fn wait(&mut self, news: Waiting) {
-        let order = |waiting: &Waiting| (waiting.at, waiting.action.is_some());
+        // Of two at one time an action is later than none, and a challenge later than its fingerprint.
+        let step = |action: &KeptAction| (action.kind != ActionKind::ThreeDsFingerprint, action.expires_at);
+        let order = |waiting: &Waiting| (waiting.at, waiting.action.as_ref().map(step));
         if self
             .waiting
             .as_ref()
@@ -113,6 +171,9 @@ impl Known {
         }
     }
 }
+
+/// No total is as much, so that a few of them can be added.
+const ABSURD: i64 = i64::MAX / 64;
 
 /// Whether the amounts can be those of this attempt: its currency, and not more than it asked for or was granted.
 pub(super) fn plausible(attempt: &Attempt, state: &Intent, standing: &Standing) -> bool {
@@ -126,7 +187,9 @@ pub(super) fn plausible(attempt: &Attempt, state: &Intent, standing: &Standing) 
         .max()
         .unwrap_or(0)
         .max(attempt.amount.minor());
-    let most = asked.max(attempt.known.granted.capturable_max.unwrap_or(0));
+    let most = asked
+        .max(attempt.known.granted.capturable_max.unwrap_or(0))
+        .min(ABSURD);
     let part = match &standing.report {
         AuthorizeReport::PartiallyAuthorized(_, part) => Some(*part),
         AuthorizeReport::Authorized(_)
@@ -146,11 +209,16 @@ pub(super) fn plausible(attempt: &Attempt, state: &Intent, standing: &Standing) 
         .max(attempt.known.failed_minor);
     let net = standing
         .captured
-        .map(|taken| Money::from_minor((taken.minor() - failed).max(0), taken.currency()));
+        .map(|taken| Money::from_minor(taken.minor().saturating_sub(failed).max(0), taken.currency()));
     let amounts = [
         standing.authorized,
         net,
-        standing.failed.map(|failed| Money::zero(failed.currency())),
+        // Of nothing asked nothing fails.
+        standing.failed.map(|failed| match most {
+            0 => failed,
+            _some if !(0..=ABSURD).contains(&failed.minor()) => failed,
+            _some => Money::zero(failed.currency()),
+        }),
         standing.refunded,
         standing.returned,
         part,

@@ -2,10 +2,11 @@
 //!
 #![doc = include_str!("table.md")]
 
+use super::command::{Command, CommandKind};
 use super::details::{Grant, Rest};
-use super::event::{Happened, IntentChange, IntentEvent};
+use super::event::{Happened, IntentEvent};
 use super::state::{
-    Attempt, CaptureRecord, CompensationReason, CompensationStatus, Ended, Intent, OpStage, OpenOp,
+    Attempt, CaptureRecord, Closure, CompensationReason, CompensationStatus, Ended, Intent, OpStage, OpenOp,
     OperationKind, PlanRecord, ReviewReason,
 };
 use super::status::{AttemptStatus, CaptureStatus, IntentStatus};
@@ -13,147 +14,8 @@ use crate::connector::VoidAfterCapture;
 use crate::decline::{Decline, DeclineCode, DeclineKind};
 use crate::error::{Error, ErrorKind, Fault};
 use crate::id::{AttemptId, CaptureId, OperationId, RefundId};
+use crate::money::Money;
 use crate::time::Timestamp;
-
-/// Something that is asked of an intent.
-#[derive(Clone, Debug)]
-pub(crate) enum Command {
-    Create(Box<Intent>),
-    Update(Box<IntentChange>),
-    /// The first attempt of a confirmation.
-    Confirm {
-        plan: PlanRecord,
-        attempt: Box<Attempt>,
-        operation: Box<OpenOp>,
-    },
-    /// The first attempt of a scheduled payment, now that it is due.
-    Due {
-        plan: PlanRecord,
-        attempt: Box<Attempt>,
-        operation: Box<OpenOp>,
-    },
-    /// A further attempt of the same confirmation, after a decline or a proof that nothing was executed.
-    Cascade {
-        plan: Option<PlanRecord>,
-        attempt: Box<Attempt>,
-        operation: Box<OpenOp>,
-    },
-    /// The host's risk check refuses.
-    Refuse,
-    /// The host's risk check holds.
-    Hold,
-    Complete(Box<OpenOp>),
-    Capture {
-        capture: CaptureRecord,
-        operation: Box<OpenOp>,
-    },
-    Increment(Box<OpenOp>),
-    Void {
-        operation: Box<OpenOp>,
-        after_capture: VoidAfterCapture,
-    },
-    Release(Box<OpenOp>),
-    /// Before anything was asked of a processor.
-    Cancel(Ended),
-    /// Stops the live attempt at its processor.
-    CloseLive(Box<OpenOp>),
-    ReserveRefund {
-        refund: RefundId,
-        amount: i64,
-        captures: Vec<(CaptureId, i64)>,
-    },
-    Supersede {
-        attempt: AttemptId,
-        by: String,
-    },
-    Abandon {
-        operation: OperationId,
-        by: String,
-        not_before: Timestamp,
-        expired: Option<Ended>,
-    },
-    ClearReview {
-        by: String,
-    },
-    Compensate {
-        attempt: AttemptId,
-        operation: Box<OpenOp>,
-    },
-    NoteReview(ReviewReason),
-}
-
-/// The commands' names: the columns of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum CommandKind {
-    Update,
-    Confirm,
-    Due,
-    Cascade,
-    Refuse,
-    Hold,
-    Complete,
-    Capture,
-    Increment,
-    Void,
-    Release,
-    Cancel,
-    CloseLive,
-    ReserveRefund,
-    Supersede,
-    Abandon,
-    ClearReview,
-    Compensate,
-    NoteReview,
-}
-
-impl CommandKind {
-    #[cfg(test)]
-    pub(crate) const ALL: [Self; 19] = [
-        Self::Update,
-        Self::Confirm,
-        Self::Due,
-        Self::Cascade,
-        Self::Refuse,
-        Self::Hold,
-        Self::Complete,
-        Self::Capture,
-        Self::Increment,
-        Self::Void,
-        Self::Release,
-        Self::Cancel,
-        Self::CloseLive,
-        Self::ReserveRefund,
-        Self::Supersede,
-        Self::Abandon,
-        Self::ClearReview,
-        Self::Compensate,
-        Self::NoteReview,
-    ];
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Update => "update",
-            Self::Confirm => "confirm",
-            Self::Due => "due",
-            Self::Cascade => "cascade",
-            Self::Refuse => "refuse",
-            Self::Hold => "hold",
-            Self::Complete => "complete",
-            Self::Capture => "capture",
-            Self::Increment => "increment",
-            Self::Void => "void",
-            Self::Release => "release",
-            Self::Cancel => "cancel",
-            Self::CloseLive => "close_live",
-            Self::ReserveRefund => "refund",
-            Self::Supersede => "supersede",
-            Self::Abandon => "abandon",
-            Self::ClearReview => "review",
-            Self::Compensate => "compensate",
-            Self::NoteReview => "note_review",
-        }
-    }
-}
 
 /// A cell of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,6 +163,9 @@ impl Intent {
             Command::Create(_) => Err(Illegal::Exists),
             Command::Update(change) => {
                 self.listed(CommandKind::Update)?;
+                if let Some(amount) = change.amount {
+                    self.no_other_amount_to_be_paid(amount)?;
+                }
                 Ok(vec![Happened::Updated(change.clone())])
             }
             Command::Confirm {
@@ -458,6 +323,37 @@ impl Intent {
         }
     }
 
+    /// A superseded attempt wins if its payer pays first: over what it asked for, which must stay the intent's amount
+    /// until then.
+    fn no_other_amount_to_be_paid(&self, amount: Money) -> Result<(), Illegal> {
+        let payable = |attempt: &&Attempt| match attempt.status {
+            AttemptStatus::Opened | AttemptStatus::Pending | AttemptStatus::RequiresAction => {
+                attempt.closure == Closure::Superseded
+            }
+            AttemptStatus::NotExecuted
+            | AttemptStatus::Declined
+            | AttemptStatus::Cancelled
+            | AttemptStatus::Authorized
+            | AttemptStatus::Captured
+            | AttemptStatus::Settled
+            | AttemptStatus::Voided
+            | AttemptStatus::Failed => false,
+        };
+        match self
+            .attempts
+            .iter()
+            .filter(payable)
+            .all(|attempt| attempt.amount == amount)
+        {
+            true => Ok(()),
+            false => Err(fault(
+                "amount",
+                "a superseded attempt can still be paid, over another amount",
+                "cancel this payment and create another one over the new amount",
+            )),
+        }
+    }
+
     fn may_capture(&self, capture: &CaptureRecord) -> Result<(), Illegal> {
         self.settled_lock(CommandKind::Capture)?;
         let asked = capture.amount.minor();
@@ -494,8 +390,10 @@ impl Intent {
     }
 
     fn has_final_capture(&self) -> bool {
+        let current = self.current().map(|attempt| attempt.id);
         self.captures
             .iter()
+            .filter(|capture| current == Some(capture.attempt))
             .any(|capture| match (capture.status, capture.rest) {
                 (
                     CaptureStatus::Pending | CaptureStatus::Captured | CaptureStatus::Settled,
@@ -672,7 +570,6 @@ impl Intent {
 
     /// Why a success of `attempt` would have to go back, if it would.
     pub(crate) fn unwanted(&self, attempt: &Attempt) -> Option<CompensationReason> {
-        use super::state::Closure;
         match (self.winner, self.ended, attempt.closure) {
             (Some(winner), _, _) if winner == attempt.id => None,
             (Some(_), _, _) => Some(CompensationReason::DuplicateCharge),

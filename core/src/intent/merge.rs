@@ -1,93 +1,21 @@
 //! The one merge of all news: a call's answer, a webhook, a read. It is total, and for each attempt and capture it
-//! gives the same in every order and after any repetition: what is known only grows.
+//! gives the same in every order and after any repetition: what is known only grows. `observations.md` has a cell for
+//! each situation and each kind of news.
 
-use super::event::{Happened, IntentEvent, apply};
+use super::details::IntentMode;
+use super::event::{Happened, IntentEvent};
 use super::known::{Captures, plausible};
+use super::news::{News, Observation, OnLateSuccess, Reading, Source};
 use super::state::{
-    CaptureRecord, CompensationReason, CompensationStatus, Intent, Known, Mark, OpStage, OperationKind,
+    CaptureRecord, CompensationReason, CompensationStatus, Intent, Known, Mark, OperationKind,
     OperationRecord, ReviewReason,
 };
 use super::status::{AttemptStatus, CaptureStatus, OperationStatus};
 use crate::connector::{
-    Approval, AuthorizeReport, CaptureReport, CloseReport, Contradiction, Doubt, NotExecuted, RefundReport,
-    Standing,
+    Approval, AuthorizeReport, CloseReport, Contradiction, Doubt, NotExecuted, RefundReport, Standing,
 };
-use crate::id::{AttemptId, CaptureId, OperationId};
+use crate::id::{AttemptId, OperationId};
 use crate::money::Money;
-use crate::time::Timestamp;
-
-/// News of an intent.
-#[derive(Clone, Debug)]
-pub(crate) struct Observation {
-    pub(crate) at: Timestamp,
-    pub(crate) source: Source,
-    pub(crate) news: News,
-    pub(crate) on_late_success: OnLateSuccess,
-    /// For a capture that we didn't ask for.
-    pub(crate) fresh_capture: CaptureId,
-}
-
-/// Where news comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// The answer of this operation's own call, or its lease holder's reading: it may clear a prepared lock.
-    Driver(OperationId),
-    /// A webhook, a sync, a person: it clears the lock of an operation whose outcome is unknown.
-    Outside,
-}
-
-/// What the news says.
-#[derive(Clone, Debug)]
-pub(crate) enum News {
-    Payment {
-        attempt: AttemptId,
-        standing: Box<Standing>,
-        reading: Reading,
-    },
-    Capture {
-        operation: OperationId,
-        report: CaptureReport,
-    },
-    Close {
-        operation: OperationId,
-        report: CloseReport,
-    },
-    Increment {
-        operation: OperationId,
-        report: AuthorizeReport,
-    },
-    CompensationRefund {
-        operation: OperationId,
-        report: RefundReport,
-    },
-    NotExecuted {
-        operation: OperationId,
-        proof: NotExecuted,
-    },
-    Doubt {
-        operation: OperationId,
-        doubt: Doubt,
-    },
-}
-
-/// Whether a report is the answer to what was asked, or what a read saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading {
-    Answer,
-    Read,
-}
-
-/// What becomes of money that arrives when no intent wants it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum OnLateSuccess {
-    /// It goes back.
-    #[default]
-    Reverse,
-    /// The intent takes it after all, unless it is paid or was abandoned; else it goes back.
-    AcceptIfUnpaid,
-    /// A person decides.
-    Ask,
-}
 
 /// What the news did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,9 +77,7 @@ impl Merge<'_> {
             at: self.observation.at,
             what,
         };
-        if let Some(state) = apply(Some(self.state.clone()), &event) {
-            self.state = state;
-        }
+        self.state.advance(&event);
         self.events.push(event);
     }
 
@@ -181,13 +107,43 @@ impl Merge<'_> {
     pub(super) fn close_operation(&mut self, id: OperationId, status: OperationStatus) {
         let current = self.state.operation(id).cloned();
         if let Some(operation) = current
-            && self.may_close(&operation)
+            && (self.may_close(&operation) || outranks(status, operation.status))
             && operation.status != status
         {
             self.happen(Happened::OperationClosed {
                 operation: id,
                 status,
             });
+            self.want_again(&operation, status);
+        }
+    }
+
+    /// A compensation that was accepted and proved not done after all is still to be done.
+    fn want_again(&mut self, operation: &OperationRecord, status: OperationStatus) {
+        let compensation = self
+            .state
+            .attempt(operation.attempt)
+            .and_then(|attempt| attempt.compensation.as_ref());
+        let waits = compensation.is_some_and(|it| it.status == CompensationStatus::Pending);
+        match operation.kind {
+            OperationKind::CompensateVoid | OperationKind::CompensateRefund
+                if waits && status == OperationStatus::NotExecuted =>
+            {
+                self.happen(Happened::CompensationClosed {
+                    attempt: operation.attempt,
+                    status: CompensationStatus::Wanted,
+                });
+            }
+            OperationKind::Authorize
+            | OperationKind::Complete
+            | OperationKind::Capture
+            | OperationKind::Increment
+            | OperationKind::Void
+            | OperationKind::Release
+            | OperationKind::Cancel
+            | OperationKind::CompensateVoid
+            | OperationKind::CompensateRefund
+            | OperationKind::Refund => {}
         }
     }
 
@@ -212,15 +168,20 @@ impl Merge<'_> {
         if !plausible(&attempt, &self.state, standing) {
             return self.contradict(ReviewReason::AmountMismatch);
         }
+        // A check of a method moves no money: it can't be what became of a payment.
+        if let (IntentMode::Payment, AuthorizeReport::Verified(_)) = (self.state.mode, &standing.report) {
+            return self.contradict(ReviewReason::Contradiction);
+        }
         let was_closed = attempt.known.closed.is_set() || attempt.known.voided.is_set();
         let captured_before = attempt.known.captured_minor;
+        let failed_before = attempt.known.failed_minor;
         let at = self.observation.at;
         let of_ours = |capture: &CaptureRecord| capture.attempt == id && capture.operation.is_some();
         let captures = match self.state.captures.iter().any(of_ours) {
             true => Captures::Asked,
             false => Captures::NoneAsked,
         };
-        self.learn(id, |known| known.join(standing, &attempt, captures, at));
+        self.learn(id, |known| known.join(standing, &attempt, captures, reading, at));
         if was_closed
             && self
                 .state
@@ -231,8 +192,14 @@ impl Merge<'_> {
         }
         self.settle_operations(id, &standing.report, reading);
         self.settle_captures(id);
-        self.settle_compensation(id);
+        // Which of the captures failed can't be told: a person has to look.
+        if self.state.attempt(id).is_some_and(|now| {
+            now.known.failed_minor > failed_before && self.state.unassigned_failures(now) > 0
+        }) {
+            self.contradict(ReviewReason::Contradiction);
+        }
         self.judge_success(id);
+        self.settle_compensation(id);
     }
 
     /// Closes what operations of the attempt the news shows as done, or as overtaken.
@@ -245,43 +212,54 @@ impl Merge<'_> {
             .cloned()
             .collect();
         for operation in operations {
-            if !self.may_close(&operation) {
+            if self.may_close(&operation) {
+                self.settle_operation(&operation, answered(report, operation.kind, reading));
                 continue;
             }
-            let Some(attempt) = self.state.attempt(id) else {
-                return;
-            };
-            let (status, known) = (attempt.status, attempt.known.clone());
-            match operation.kind {
-                OperationKind::Authorize | OperationKind::Complete => {
-                    if let Some(done) = answered(report, operation.kind, reading) {
-                        self.close_operation(operation.id, done);
-                    }
-                }
-                OperationKind::Capture => self.settle_capture(&operation, &known, status),
-                OperationKind::Increment => {
-                    if known.authorized_minor >= operation.amount.minor() {
-                        self.close_operation(operation.id, OperationStatus::Done);
-                    }
-                }
-                OperationKind::Void | OperationKind::Cancel | OperationKind::CompensateVoid => {
-                    let taken_before = self.state.lock(operation.id).map(|open| open.baseline);
-                    if let Some(done) = closing(operation.kind, status, taken_before) {
-                        self.finish_closing(&operation, done);
-                    }
-                }
-                OperationKind::Release => {
-                    if known.released.is_set() || known.closed.is_set() {
-                        self.close_operation(operation.id, OperationStatus::Done);
-                    }
-                }
-                OperationKind::CompensateRefund => {
-                    if known.refunded_minor >= operation.amount.minor() {
-                        self.close_operation(operation.id, OperationStatus::Done);
-                    }
-                }
-                OperationKind::Refund => {}
+            // It was closed: an attempt has one authorization, so that where it stands says what became of it.
+            let status = self.state.attempt(id).map(|attempt| attempt.status);
+            if let (OperationKind::Authorize, Some(word)) = (operation.kind, status.and_then(ended)) {
+                self.close_operation(operation.id, word);
             }
+        }
+    }
+
+    /// Closes an operation that may be closed, if what is known shows it as done or as overtaken. `word`: how an
+    /// authorization or completion ended.
+    fn settle_operation(&mut self, operation: &OperationRecord, word: Option<OperationStatus>) {
+        let Some(attempt) = self.state.attempt(operation.attempt) else {
+            return;
+        };
+        let (status, known) = (attempt.status, attempt.known.clone());
+        match operation.kind {
+            OperationKind::Authorize | OperationKind::Complete => {
+                if let Some(done) = word {
+                    self.close_operation(operation.id, done);
+                }
+            }
+            OperationKind::Capture => self.settle_capture(operation, &known, status),
+            OperationKind::Increment => {
+                if known.authorized_minor >= operation.amount.minor() {
+                    self.close_operation(operation.id, OperationStatus::Done);
+                }
+            }
+            OperationKind::Void | OperationKind::Cancel | OperationKind::CompensateVoid => {
+                if let Some(done) = closing(operation.kind, status, operation.baseline) {
+                    self.finish_closing(operation, done);
+                }
+            }
+            OperationKind::Release => {
+                if known.is_released() || known.closed.is_set() {
+                    self.close_operation(operation.id, OperationStatus::Done);
+                }
+            }
+            OperationKind::CompensateRefund => {
+                // What went back before, in a dashboard, is no proof of this one.
+                if known.refunded_minor >= operation.baseline + operation.amount.minor() {
+                    self.close_operation(operation.id, OperationStatus::Done);
+                }
+            }
+            OperationKind::Refund => {}
         }
     }
 
@@ -326,9 +304,8 @@ impl Merge<'_> {
         let Some(compensation) = &attempt.compensation else {
             return;
         };
-        let returned = attempt.known.captured_minor > 0
-            && attempt.known.refunded_minor >= attempt.known.captured_minor - attempt.known.failed_minor;
-        let gone = matches!(attempt.status, AttemptStatus::Voided | AttemptStatus::Failed) || returned;
+        let given_back = attempt.known.captured_minor > 0 && attempt.known.unreturned() <= 0;
+        let gone = matches!(attempt.status, AttemptStatus::Voided | AttemptStatus::Failed) || given_back;
         if gone && compensation.status != CompensationStatus::Done {
             self.happen(Happened::CompensationClosed {
                 attempt: id,
@@ -351,7 +328,10 @@ impl Merge<'_> {
                     .attempt(record.attempt)
                     .map_or(0, |attempt| attempt.known.captured_minor);
                 self.learn(record.attempt, |known| match record.kind {
-                    OperationKind::Release => known.released = Mark::Set,
+                    OperationKind::Release => {
+                        known.released = Mark::Set;
+                        known.end_hold();
+                    }
                     OperationKind::Void | OperationKind::CompensateVoid if captured > 0 => {
                         known.voided = Mark::Set
                     }
@@ -375,12 +355,11 @@ impl Merge<'_> {
     }
 
     fn finish_closing(&mut self, record: &OperationRecord, status: OperationStatus) {
-        let ends = self.state.lock(record.id).and_then(|open| open.ends);
         self.close_operation(record.id, status);
         match (record.kind, status) {
             (OperationKind::Cancel, OperationStatus::Done) => {
-                if let Some(how) = ends.filter(|_| self.state.winner.is_none() && self.state.ended.is_none())
-                {
+                let unended = self.state.winner.is_none() && self.state.ended.is_none();
+                if let Some(how) = record.ends.filter(|_| unended) {
                     self.happen(Happened::Ended { how, decline: None });
                 }
             }
@@ -433,9 +412,9 @@ impl Merge<'_> {
         }
         match report {
             RefundReport::Refunded(..) => {
-                let amount = record.amount.minor();
+                let total = record.baseline + record.amount.minor();
                 self.learn(record.attempt, |known| {
-                    known.refunded_minor = known.refunded_minor.max(amount)
+                    known.refunded_minor = known.refunded_minor.max(total)
                 });
                 self.close_operation(operation, OperationStatus::Done);
                 self.settle_compensation(record.attempt);
@@ -524,18 +503,45 @@ impl Merge<'_> {
         self.close_operation(operation, OperationStatus::NotExecuted);
     }
 
+    /// Closes an operation whose call has no answer where news that came while the call was open says what became of
+    /// it: nothing is in doubt then.
+    fn answered_before(&mut self, id: OperationId) -> bool {
+        let Some(operation) = self.state.operation(id).cloned() else {
+            return false;
+        };
+        let Some(attempt) = self.state.attempt(operation.attempt) else {
+            return false;
+        };
+        if !self.may_close(&operation) {
+            return false;
+        }
+        let word = match operation.kind {
+            OperationKind::Authorize => ended(attempt.status).or_else(|| waiting(attempt.status)),
+            // What the payer had to do was known before it was asked: only how it ended answers it.
+            OperationKind::Complete => ended(attempt.status),
+            OperationKind::Capture
+            | OperationKind::Increment
+            | OperationKind::Void
+            | OperationKind::Release
+            | OperationKind::Cancel
+            | OperationKind::CompensateVoid
+            | OperationKind::CompensateRefund
+            | OperationKind::Refund => None,
+        };
+        self.settle_operation(&operation, word);
+        self.settle_compensation(operation.attempt);
+        self.state.lock(id).is_none()
+    }
+
     fn doubt(&mut self, operation: OperationId, doubt: &Doubt) {
         let Some(open) = self.state.lock(operation) else {
             return;
         };
-        let known = match &open.stage {
-            OpStage::Prepared => false,
-            OpStage::Unknown { doubt: known, .. } => {
-                known.contradicts == Contradiction::Echo || doubt.contradicts == Contradiction::None
-            }
-        };
-        if !known {
-            let since = open.doubtful_since();
+        let (since, adds) = (open.doubtful_since(), !open.knows(doubt));
+        if doubt.contradicts == Contradiction::None && self.answered_before(operation) {
+            return;
+        }
+        if adds {
             self.happen(Happened::OperationUnknown {
                 operation,
                 since,
@@ -545,6 +551,51 @@ impl Merge<'_> {
         if doubt.contradicts == Contradiction::Echo {
             self.contradict(ReviewReason::AmountMismatch);
         }
+    }
+}
+
+/// Whether later news of an operation counts for more than the word that it was closed with: a person's giving up
+/// yields to all that the processor says, a no to what was done.
+fn outranks(news: OperationStatus, known: OperationStatus) -> bool {
+    let rank = |status| match status {
+        OperationStatus::Prepared | OperationStatus::Unknown | OperationStatus::Pending => None,
+        OperationStatus::Abandoned => Some(0),
+        OperationStatus::NotExecuted => Some(1),
+        OperationStatus::Declined => Some(2),
+        OperationStatus::Done => Some(3),
+    };
+    rank(known).is_some_and(|known| rank(news).is_some_and(|news| known < news))
+}
+
+/// What became of an authorization, by where its attempt stands.
+fn ended(status: AttemptStatus) -> Option<OperationStatus> {
+    match status {
+        AttemptStatus::Authorized
+        | AttemptStatus::Captured
+        | AttemptStatus::Settled
+        | AttemptStatus::Voided
+        | AttemptStatus::Cancelled
+        | AttemptStatus::Failed => Some(OperationStatus::Done),
+        AttemptStatus::Declined => Some(OperationStatus::Declined),
+        AttemptStatus::NotExecuted => Some(OperationStatus::NotExecuted),
+        AttemptStatus::Opened | AttemptStatus::Pending | AttemptStatus::RequiresAction => None,
+    }
+}
+
+/// What became of an authorization whose attempt waits.
+fn waiting(status: AttemptStatus) -> Option<OperationStatus> {
+    match status {
+        AttemptStatus::Pending => Some(OperationStatus::Pending),
+        AttemptStatus::RequiresAction => Some(OperationStatus::Done),
+        AttemptStatus::Opened
+        | AttemptStatus::NotExecuted
+        | AttemptStatus::Declined
+        | AttemptStatus::Cancelled
+        | AttemptStatus::Authorized
+        | AttemptStatus::Captured
+        | AttemptStatus::Settled
+        | AttemptStatus::Voided
+        | AttemptStatus::Failed => None,
     }
 }
 
@@ -561,8 +612,8 @@ fn answered(report: &AuthorizeReport, kind: OperationKind, reading: Reading) -> 
         AuthorizeReport::Declined(_) => Some(OperationStatus::Declined),
         // A read that still shows the action doesn't say that the completion wasn't received.
         AuthorizeReport::ActionNeeded(..) => match (kind, reading) {
-            (OperationKind::Complete, Reading::Read) => None,
-            (_, Reading::Answer | Reading::Read) => Some(OperationStatus::Done),
+            (OperationKind::Complete, Reading::Read { .. } | Reading::Told) => None,
+            (_, Reading::Answer | Reading::Read { .. } | Reading::Told) => Some(OperationStatus::Done),
         },
         AuthorizeReport::Unexecuted(_) => None,
     }
@@ -570,7 +621,7 @@ fn answered(report: &AuthorizeReport, kind: OperationKind, reading: Reading) -> 
 
 /// How a void or cancel ends, seen from where the attempt stands. Money that was taken before a void of it says
 /// nothing about the void; money that was taken instead of it does.
-fn closing(kind: OperationKind, status: AttemptStatus, taken_before: Option<i64>) -> Option<OperationStatus> {
+fn closing(kind: OperationKind, status: AttemptStatus, taken_before: i64) -> Option<OperationStatus> {
     match status {
         AttemptStatus::Voided | AttemptStatus::Cancelled | AttemptStatus::Failed => {
             Some(OperationStatus::Done)
@@ -588,7 +639,7 @@ fn closing(kind: OperationKind, status: AttemptStatus, taken_before: Option<i64>
             | OperationKind::Refund => None,
         },
         AttemptStatus::Captured | AttemptStatus::Settled => {
-            (taken_before == Some(0)).then_some(OperationStatus::NotExecuted)
+            (taken_before == 0).then_some(OperationStatus::NotExecuted)
         }
         AttemptStatus::Authorized => match kind {
             OperationKind::Cancel => Some(OperationStatus::NotExecuted),

@@ -4,12 +4,14 @@
 //! [`merge::merge`] gave for news.
 
 mod captures;
+mod command;
 mod details;
 mod event;
 mod known;
 mod machine;
 mod merge;
 mod new;
+mod news;
 mod state;
 mod status;
 #[cfg(test)]
@@ -20,8 +22,8 @@ pub use details::{
     Address, AmountDetails, CaptureMethod, Challenge, Exemption, Grant, Granted, IntentDetails, IntentMode,
     LiabilityShift, LineItem, Metadata, Mit, MitReason, Payer, Rest, Sca, ThreeDs,
 };
-pub use merge::OnLateSuccess;
 pub use new::{IntentUpdate, NewIntent};
+pub use news::OnLateSuccess;
 pub use state::{
     Attempt, CaptureRecord, CompensationReason, CompensationStatus, OperationKind, OperationRecord,
     PlannedAccount, ReviewReason, Totals,
@@ -29,11 +31,15 @@ pub use state::{
 pub use status::{AttemptStatus, CaptureStatus, IntentStatus, OperationStatus};
 pub use view::PaymentIntent;
 
+pub(crate) use command::Command;
+#[cfg(test)]
+pub(crate) use command::CommandKind;
 pub(crate) use details::SESSION_LIFE;
 pub(crate) use event::{Happened, IntentEvent, apply};
-pub(crate) use machine::{Command, decide};
-pub(crate) use merge::{News, Observation, Reading, Source, merge};
+pub(crate) use machine::decide;
+pub(crate) use merge::merge;
 pub(crate) use new::{Limits, check_amount, check_details, check_url};
+pub(crate) use news::{News, Observation, Reading, Source};
 pub(crate) use state::{
     Closure, Ended, Intent, KeyUse, Known, OpStage, OpenOp, PlanRecord, RefundShare, Review, RiskAfter,
     StepRecord,

@@ -1,6 +1,7 @@
 //! What a host asks for: builders whose setters never fail, and the check that names every bad field at once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -8,8 +9,10 @@ use super::details::{
     Address, AmountDetails, CaptureMethod, Challenge, IntentDetails, IntentMode, Metadata, Mit, Payer, Sca,
 };
 use super::event::IntentChange;
+use super::state::{Intent, RiskAfter, Totals};
+use super::status::IntentStatus;
 use crate::error::{Error, Fault};
-use crate::id::CustomerId;
+use crate::id::{CustomerId, PaymentIntentId};
 use crate::money::{Currency, Money};
 use crate::time::Timestamp;
 
@@ -218,7 +221,7 @@ macro_rules! detail_setters {
                 self.noted("metadata")
             }
 
-            #[allow(unused_mut)] // one of the two targets has nothing to note
+            #[allow(unused_mut, reason = "one of the two targets has nothing to note")]
             fn noted(mut self, field: &'static str) -> Self {
                 let ($this, $field) = (&mut self, field);
                 let () = $note;
@@ -238,6 +241,40 @@ pub(crate) struct Limits {
 }
 
 impl NewIntent {
+    /// The state that it starts in.
+    pub(crate) fn into_state(self, id: PaymentIntentId, at: Timestamp) -> Intent {
+        Intent {
+            id,
+            mode: self.mode,
+            amount: self.amount,
+            capture_method: self.capture_method,
+            status: match self.scheduled_for {
+                Some(_) => IntentStatus::Scheduled,
+                None => IntentStatus::Created,
+            },
+            details: Arc::new(self.details),
+            session: None,
+            scheduled_for: self.scheduled_for,
+            scheduled_method: None,
+            expires_at: self.expires_at,
+            totals: Totals::default(),
+            attempts: Vec::new(),
+            captures: Vec::new(),
+            operations: Vec::new(),
+            open_op: None,
+            winner: None,
+            ended: None,
+            last_decline: None,
+            last_failure: None,
+            plan: None,
+            review: None,
+            risk_after: RiskAfter::Settled,
+            refunds: BTreeMap::new(),
+            created_at: at,
+            updated_at: at,
+        }
+    }
+
     /// Checks every field.
     ///
     /// # Errors
@@ -257,6 +294,15 @@ impl NewIntent {
                 "expires_at",
                 "not in the future",
                 "give a later time, or leave it out",
+            ));
+        }
+        if let (Some(day), Some(end)) = (self.scheduled_for, self.expires_at)
+            && end <= day
+        {
+            faults.push(Fault::new(
+                "expires_at",
+                "the payment expires before its day",
+                "give a time after `scheduled_for`",
             ));
         }
         if faults.is_empty() {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -92,12 +93,18 @@ pub struct Totals {
 impl Totals {
     /// What may still be captured.
     pub fn capturable(&self) -> i64 {
-        (self.capturable_max - self.captured - self.capture_pending).max(0)
+        [self.captured, self.capture_pending]
+            .into_iter()
+            .fold(self.capturable_max, i64::saturating_sub)
+            .max(0)
     }
 
     /// What may still be refunded.
     pub fn refundable(&self) -> i64 {
-        (self.captured - self.refunded - self.refund_pending - self.returned - self.disputed).max(0)
+        [self.refunded, self.refund_pending, self.returned, self.disputed]
+            .into_iter()
+            .fold(self.captured, i64::saturating_sub)
+            .max(0)
     }
 }
 
@@ -162,8 +169,17 @@ pub(crate) struct Known {
     pub(crate) captured_minor: i64,
     /// The most that was seen to have failed of what was taken.
     pub(crate) failed_minor: i64,
-    /// The most that was seen given back in all.
+    /// The most that had failed of what was taken when the rest was seen held.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) held_failed_minor: i64,
+    /// The most that had failed of what was taken when nothing more was seen held.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) ended_failed_minor: i64,
+    /// The most that was seen given back in all, by the reads that knew of the most failures of our refunds.
     pub(crate) refunded_minor: i64,
+    /// The epoch in which that was asked for ([`Intent::refund_epoch`]): 0 where it was told unasked.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) refund_epoch: u32,
     /// The most that was seen taken back by the payer's bank in all.
     pub(crate) returned_minor: i64,
     pub(crate) granted: Granted,
@@ -175,6 +191,10 @@ pub(crate) struct Known {
 
 fn is_unset(mark: &Mark) -> bool {
     *mark == Mark::Unset
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Whether something was ever seen to be so.
@@ -287,6 +307,15 @@ pub struct OperationRecord {
     pub(crate) amount: Money,
     pub(crate) status: OperationStatus,
     pub(crate) opened_at: Timestamp,
+    /// What [`OpenOp`] says of these: an operation that was accepted is answered after its lock is gone.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub(crate) baseline: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ends: Option<Ended>,
+}
+
+fn is_nothing(minor: &i64) -> bool {
+    *minor == 0
 }
 
 /// What an operation asks for.
@@ -403,12 +432,25 @@ impl OpenOp {
         }
     }
 
+    /// Why its outcome is in doubt, if it is.
+    pub(crate) fn doubt(&self) -> Option<&Doubt> {
+        match &self.stage {
+            OpStage::Prepared => None,
+            OpStage::Unknown { doubt, .. } => Some(doubt),
+        }
+    }
+
+    /// Whether another doubt adds nothing to the one that is known: only a contradiction does.
+    pub(crate) fn knows(&self, doubt: &Doubt) -> bool {
+        self.doubt().is_some_and(|known| {
+            known.contradicts == Contradiction::Echo || doubt.contradicts == Contradiction::None
+        })
+    }
+
     /// Whether an answer contradicted what was sent: then it is read, never resent.
     pub(crate) fn contradicted(&self) -> bool {
-        match &self.stage {
-            OpStage::Prepared => false,
-            OpStage::Unknown { doubt, .. } => doubt.contradicts == Contradiction::Echo,
-        }
+        self.doubt()
+            .is_some_and(|doubt| doubt.contradicts == Contradiction::Echo)
     }
 }
 
@@ -509,9 +551,21 @@ pub enum ReviewReason {
 pub(crate) struct RefundShare {
     pub(crate) pending: i64,
     pub(crate) refunded: i64,
+    /// How many of its parts the processor stopped or failed: what it counted as given back may have shrunk with each.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) failures: u32,
+    /// When the last of them was learnt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failed_at: Option<Timestamp>,
 }
 
 impl Intent {
+    /// Whether the host's check holds it until a person has looked.
+    pub(crate) fn is_held(&self) -> bool {
+        let reason = self.review.as_ref().map(|review| review.reason);
+        reason == Some(ReviewReason::RiskHold)
+    }
+
     pub(crate) fn attempt(&self, id: AttemptId) -> Option<&Attempt> {
         self.attempts.iter().find(|attempt| attempt.id == id)
     }
@@ -545,6 +599,36 @@ impl Intent {
             .iter()
             .chain(compensations)
             .find(|open| open.id == id)
+    }
+
+    /// How many failures of refunds of that attempt are known: they are the winner's alone.
+    pub(crate) fn refund_failures(&self, attempt: AttemptId) -> u32 {
+        match self.winner == Some(attempt) {
+            true => self.refunds.values().map(|share| share.failures).sum(),
+            false => 0,
+        }
+    }
+
+    /// Reads of a later epoch say more about what is given back in all, which shrinks only where a refund of ours
+    /// fails: each failure begins one, and another begins when reads that were asked for after it have settled.
+    pub(crate) fn refund_epoch(&self, attempt: AttemptId, now: Timestamp, quiet: Duration) -> u32 {
+        let last = self.refunds.values().filter_map(|share| share.failed_at).max();
+        let settled = last.is_some_and(|at| now >= at.after(quiet));
+        match self.refund_failures(attempt) {
+            0 => 0,
+            failures => 2 * failures - u32::from(!settled),
+        }
+    }
+
+    /// Whether more was seen given back than our refunds gave, before one of them was known to have failed or by a
+    /// read that may have lagged: it counts as given back until the payment is read again.
+    pub(crate) fn refunded_is_stale(&self) -> bool {
+        let ours: i64 = self.refunds.values().map(|share| share.refunded).sum();
+        let winner = self.winner.and_then(|winner| self.attempt(winner));
+        winner.is_some_and(|winner| {
+            winner.known.refunded_minor > ours
+                && winner.known.refund_epoch < 2 * self.refund_failures(winner.id)
+        })
     }
 
     pub(crate) fn operation(&self, id: OperationId) -> Option<&OperationRecord> {

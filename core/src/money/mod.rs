@@ -438,7 +438,7 @@ const fn parse(text: &[u8]) -> Result<Money, Fault> {
     while i < digits.len() {
         match digits[i] {
             // Past an i64 it only has to stay there: the syntax is still read to the end.
-            digit @ b'0'..=b'9' if magnitude <= i64::MAX as i128 => {
+            digit @ b'0'..=b'9' if magnitude <= -(i64::MIN as i128) => {
                 magnitude = magnitude * 10 + (digit - b'0') as i128;
             }
             b'0'..=b'9' => {}

@@ -458,3 +458,20 @@ proptest! {
         prop_assert_eq!(left.checked_cmp(left), Ok(Ordering::Equal));
     }
 }
+
+#[test]
+fn digits_past_the_least_amount_are_not_left_out() {
+    for text in ["-9223372036854775808 JPY", "-92233720368547758.08 EUR"] {
+        assert_eq!(text.parse::<Money>().map(Money::minor), Ok(i64::MIN), "{text}");
+    }
+    for text in [
+        "-92233720368547758081 JPY",
+        "-922337203685477580812.99 EUR",
+        "-92233720368547758080.0 BHD",
+    ] {
+        assert!(
+            matches!(text.parse::<Money>(), Err(MoneyError::Overflow { .. })),
+            "{text}"
+        );
+    }
+}

@@ -1,11 +1,6 @@
 //! What may be asked of a refund, what news does to it, and how events change it.
 //!
-//! | from | commands |
-//! |---|---|
-//! | — | request |
-//! | requested, nothing open | open (the next part) |
-//! | requested, unknown | abandon |
-//! | any | note_review, clear_review |
+#![doc = include_str!("table.md")]
 
 use serde::{Deserialize, Serialize};
 
@@ -182,13 +177,14 @@ pub(crate) fn merge(
     let what = match news {
         RefundNews::Doubt(doubt) => {
             let Some(open) = open else { return events };
-            let known = match &open.stage {
-                OpStage::Prepared => false,
-                OpStage::Unknown { doubt: known, .. } => {
-                    known.contradicts == Contradiction::Echo || doubt.contradicts == Contradiction::None
-                }
-            };
-            if !known {
+            // News that came while the call was open has answered it.
+            let answered = doubt.contradicts == Contradiction::None
+                && allocation.status != AllocationStatus::Waiting
+                && (!prepared || driver == Some(operation));
+            if answered {
+                return vec![event(RefundHappened::OperationClosed { operation })];
+            }
+            if !open.knows(doubt) {
                 let since = open.doubtful_since();
                 events.push(event(RefundHappened::OperationUnknown {
                     operation,

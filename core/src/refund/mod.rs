@@ -4,12 +4,14 @@
 mod machine;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+pub(crate) use machine::RefundHappened;
 pub(crate) use machine::{Command, RefundEvent, RefundNews, apply, decide, merge};
 pub(crate) use state::{Allocation, AllocationStatus, RefundState};
 

@@ -79,10 +79,12 @@ impl RefundState {
             let minor = allocation.amount.minor();
             match allocation.status {
                 AllocationStatus::Waiting | AllocationStatus::RequiresAction | AllocationStatus::Pending => {
-                    share.pending += minor;
+                    share.pending = share.pending.saturating_add(minor);
                 }
-                AllocationStatus::Refunded => share.refunded += minor,
-                AllocationStatus::Cancelled | AllocationStatus::Failed => {}
+                AllocationStatus::Refunded => share.refunded = share.refunded.saturating_add(minor),
+                AllocationStatus::Cancelled | AllocationStatus::Failed => {
+                    share.failures += u32::from(allocation.not_executed.is_none());
+                }
             }
         }
         share
@@ -93,6 +95,11 @@ impl RefundState {
         self.allocations
             .iter()
             .find(|allocation| allocation.operation == operation)
+    }
+
+    /// Whether it is asked for in more than one operation.
+    pub(crate) fn is_of_parts(&self) -> bool {
+        self.allocations.len() > 1
     }
 
     /// The next part to ask for, once nothing is open.

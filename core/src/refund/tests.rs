@@ -6,18 +6,21 @@ use uuid::Uuid;
 use super::machine::{Command, RefundNews, apply, decide, merge};
 use super::state::{Allocation, AllocationStatus, RefundState};
 use super::{RefundReason, RefundStatus};
-use crate::connector::{Echo, Handle, RefundReport};
+use crate::action::Action;
+use crate::connector::{Contradiction, Doubt, Echo, Handle, RefundReport};
+use crate::error::Error;
 use crate::id::{OperationId, RefundId};
+use crate::intent::tests::page::Page;
 use crate::intent::tests::scene::{Scene, account, doubt, eur, hard, proof, refunded};
-use crate::intent::{OperationKind, Rest};
+use crate::intent::{OpStage, OperationKind, Rest, ReviewReason};
 use crate::tenant::Mode;
 use crate::time::Timestamp;
 
-fn operation(number: u128) -> OperationId {
+pub(crate) fn operation(number: u128) -> OperationId {
     OperationId::from_uuid(Mode::Test, Uuid::from_u128(500 + number))
 }
 
-fn refund(parts: &[(i64, AllocationStatus)]) -> RefundState {
+pub(crate) fn refund(parts: &[(i64, AllocationStatus)]) -> RefundState {
     let scene = Scene::captured();
     let allocations = (0..).zip(parts).map(|(number, (minor, status))| Allocation {
         capture: None,
@@ -48,7 +51,7 @@ fn refund(parts: &[(i64, AllocationStatus)]) -> RefundState {
     state
 }
 
-fn opened(state: &RefundState, number: u128) -> RefundState {
+pub(crate) fn opened(state: &RefundState, number: u128) -> RefundState {
     let mut open = Scene::captured().operation(OperationKind::Refund, 100, Rest::Keep);
     open.id = operation(number);
     let events = decide(Some(state), &Command::Open(Box::new(open)), state.updated_at).unwrap();
@@ -71,6 +74,15 @@ fn done() -> RefundNews {
 
 fn failed() -> RefundNews {
     RefundNews::Report(RefundReport::Failed(hard()))
+}
+
+fn action() -> RefundNews {
+    let action = Action::redirect("https://bank.example/act");
+    RefundNews::Report(RefundReport::ActionNeeded(
+        Handle::from("re_1"),
+        action,
+        Echo::none(),
+    ))
 }
 
 fn stopped() -> RefundNews {
@@ -174,6 +186,196 @@ fn a_proof_that_nothing_was_executed_ranks_below_the_processors_own_success() {
     assert_eq!((state.status, state.open_op), (RefundStatus::Succeeded, None));
     let state = heard(&heard(&start, 0, &proved, true), 0, &done(), false);
     assert_eq!(state.status, RefundStatus::Succeeded);
+}
+
+/// A refund in a situation, of whose first part the news is.
+struct Situation {
+    name: &'static str,
+    state: RefundState,
+    /// Whether its own call answers.
+    driver: Option<OperationId>,
+}
+
+fn situations() -> Vec<Situation> {
+    use AllocationStatus as Part;
+    let requested = || refund(&[(100, Part::Waiting)]);
+    let open = || opened(&requested(), 0);
+    let unknown = || heard(&open(), 0, &RefundNews::Doubt(doubt()), true);
+    let answered = |news: &RefundNews| heard(&open(), 0, news, true);
+    let abandoned = || {
+        let command = Command::Abandon {
+            operation: operation(0),
+            by: "ops@shop".to_owned(),
+            not_before: Timestamp::from_millis(0),
+        };
+        let state = unknown();
+        let events = decide(Some(&state), &command, state.updated_at).unwrap();
+        events.iter().fold(Some(state), apply).unwrap()
+    };
+    let parts = |first: Part, second: Part| refund(&[(100, first), (100, second)]);
+    let answering = Situation {
+        name: "requested and its call answers",
+        state: open(),
+        driver: Some(operation(0)),
+    };
+    let others = [
+        ("requested", requested()),
+        ("requested with its call open", open()),
+        ("requested with its outcome unknown", unknown()),
+        (
+            "requested in parts and one is pending",
+            parts(Part::Pending, Part::Waiting),
+        ),
+        ("requires_action", answered(&action())),
+        ("pending", answered(&pending())),
+        ("pending after an abandon", abandoned()),
+        (
+            "pending in parts and the other is done",
+            parts(Part::Pending, Part::Refunded),
+        ),
+        ("succeeded", answered(&done())),
+        ("succeeded in parts", parts(Part::Refunded, Part::Refunded)),
+        ("partially_succeeded", parts(Part::Refunded, Part::Failed)),
+        (
+            "partially_succeeded by the other part",
+            parts(Part::Failed, Part::Refunded),
+        ),
+        ("failed", answered(&failed())),
+        (
+            "failed by a proof of nothing done",
+            answered(&RefundNews::NotExecuted(proof())),
+        ),
+        ("cancelled", answered(&stopped())),
+    ];
+    let others = others.map(|(name, state)| Situation {
+        name,
+        state,
+        driver: None,
+    });
+    std::iter::once(answering).chain(others).collect()
+}
+
+/// What is visible of a change.
+fn made(before: &RefundState, after: &RefundState) -> String {
+    let stage = |state: &RefundState| match state.open_op.as_ref().map(|open| &open.stage) {
+        None => "lock free",
+        Some(OpStage::Prepared) => "opened",
+        Some(OpStage::Unknown { .. }) => "unknown",
+    };
+    let mut parts = Vec::new();
+    if before.status != after.status {
+        parts.push(after.status.as_str().to_owned());
+    }
+    let (was, is) = (before.share(), after.share());
+    if was.pending != is.pending {
+        parts.push(format!("asked {}", is.pending));
+    }
+    if was.refunded != is.refunded {
+        parts.push(format!("refunded {}", is.refunded));
+    }
+    if stage(before) != stage(after) {
+        parts.push(stage(after).to_owned());
+    }
+    match (&before.review, &after.review) {
+        (None, Some(review)) => parts.push(format!("review {:?}", review.reason)),
+        (Some(_), None) => parts.push("no review".to_owned()),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+    if parts.is_empty() {
+        "noted".to_owned()
+    } else {
+        parts.join("; ")
+    }
+}
+
+const PAGE: &str = include_str!("table.md");
+
+#[test]
+fn every_situation_and_every_command() {
+    let commands = |state: &RefundState| {
+        let mut open = Scene::captured().operation(OperationKind::Refund, 100, Rest::Keep);
+        open.id = operation(0);
+        let abandon = |not_before| Command::Abandon {
+            operation: operation(0),
+            by: "ops@shop".to_owned(),
+            not_before,
+        };
+        [
+            ("request", Command::Request(Box::new(state.clone()))),
+            ("open", Command::Open(Box::new(open))),
+            ("abandon", abandon(Timestamp::from_millis(0))),
+            ("abandon early", abandon(Timestamp::from_secs(99_999))),
+            ("note_review", Command::NoteReview(ReviewReason::UnknownTooLong)),
+            (
+                "clear_review",
+                Command::ClearReview {
+                    by: "ops@shop".to_owned(),
+                },
+            ),
+        ]
+    };
+    let mut seen = Vec::new();
+    let mut cell = |from: &str, command: &str, made: Result<String, Error>| {
+        let made = made.unwrap_or_else(|error| format!("refused: {}", error.code()));
+        seen.push((from.to_owned(), command.to_owned(), made));
+    };
+    for (name, command) in commands(&refund(&[(100, AllocationStatus::Waiting)])) {
+        let decided = decide(None, &command, Timestamp::from_secs(2_000));
+        let made = decided.map(|events| {
+            let made = events.iter().fold(None, apply).unwrap();
+            made.status.as_str().to_owned()
+        });
+        cell("none", name, made);
+    }
+    for Situation {
+        name: from, state, ..
+    } in situations()
+    {
+        assert_eq!(from.split(' ').next(), Some(state.status.as_str()));
+        for (name, command) in commands(&state) {
+            let decided = decide(Some(&state), &command, Timestamp::from_secs(2_000));
+            let made =
+                decided.map(|events| made(&state, &events.iter().fold(Some(state.clone()), apply).unwrap()));
+            cell(from, name, made);
+        }
+    }
+    Page::read(PAGE, "Commands").hold(seen);
+}
+
+#[test]
+fn every_situation_and_all_that_may_be_said_of_a_part() {
+    let other_amount = Doubt {
+        contradicts: Contradiction::Echo,
+        ..doubt()
+    };
+    let said = [
+        ("refunded", done()),
+        ("pending", pending()),
+        ("action", action()),
+        ("failed", failed()),
+        ("cancelled", stopped()),
+        ("not executed", RefundNews::NotExecuted(proof())),
+        ("no answer", RefundNews::Doubt(doubt())),
+        ("another amount", RefundNews::Doubt(other_amount)),
+    ];
+    let mut seen = Vec::new();
+    for Situation { name, state, driver } in situations() {
+        for (word, news) in &said {
+            let events = merge(&state, operation(0), news, driver, state.updated_at);
+            let made = match &events[..] {
+                [] => "ignored".to_owned(),
+                events => made(&state, &events.iter().fold(Some(state.clone()), apply).unwrap()),
+            };
+            seen.push((name.to_owned(), (*word).to_owned(), made));
+        }
+    }
+    Page::read(PAGE, "News of a part").hold(seen);
+    let (state, nobody) = (refund(&[(100, AllocationStatus::Waiting)]), operation(99));
+    assert_eq!(
+        merge(&state, nobody, &done(), None, state.updated_at),
+        [],
+        "of no part of it"
+    );
 }
 
 proptest! {

@@ -1,13 +1,6 @@
 //! What may be asked of a session, what its payment's news does to it, and how events change it.
 //!
-//! | from | commands |
-//! |---|---|
-//! | — | create |
-//! | pending, failed | submit, step_back, cancel, expire |
-//! | processing | submit (the same payment), step_back (once nothing is in flight), expire (once nothing is in flight) |
-//! | succeeded | none: `SessionAlreadyCompleted` |
-//! | expired | none: `SessionExpired` |
-//! | cancelled | none |
+#![doc = include_str!("table.md")]
 
 use serde::{Deserialize, Serialize};
 

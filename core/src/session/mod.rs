@@ -2,7 +2,7 @@
 
 mod machine;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -210,6 +210,35 @@ impl NewSession {
     pub fn expires_in(mut self, life: Duration) -> Self {
         self.expires_in_secs = life.as_secs();
         self
+    }
+
+    /// The state that it starts in.
+    pub(crate) fn into_state(self, id: SessionId, at: Timestamp) -> Session {
+        let Self {
+            intent,
+            success_url,
+            cancel_url,
+            integration,
+            on_submit: _,
+            expires_in_secs,
+        } = self;
+        Session {
+            id,
+            mode: intent.mode,
+            amount: intent.amount,
+            capture_method: intent.capture_method,
+            details: Arc::new(intent.details),
+            success_url,
+            cancel_url,
+            integration,
+            status: SessionStatus::Pending,
+            intent: None,
+            expired: None,
+            late_payment: None,
+            expires_at: at.after(Duration::from_secs(expires_in_secs)),
+            created_at: at,
+            updated_at: at,
+        }
     }
 
     pub(crate) fn check(&self, limits: Limits) -> Result<(), Error> {

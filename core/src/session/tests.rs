@@ -6,14 +6,16 @@ use uuid::Uuid;
 
 use super::machine::{Command, apply, decide, observe};
 use super::{ExpiryReason, Integration, Session, SessionStatus};
+use crate::connector::AuthorizeReport;
 use crate::error::ErrorKind;
 use crate::id::SessionId;
-use crate::intent::tests::scene::{Scene, eur};
+use crate::intent::tests::page::Page;
+use crate::intent::tests::scene::{Scene, approval, eur};
 use crate::intent::{CaptureMethod, IntentMode, IntentStatus};
 use crate::tenant::Mode;
 use crate::time::Timestamp;
 
-fn session(status: SessionStatus) -> Session {
+pub(crate) fn session(status: SessionStatus) -> Session {
     let at = Timestamp::from_secs(1_000);
     Session {
         id: SessionId::from_uuid(Mode::Test, Uuid::from_u128(7)),
@@ -110,53 +112,92 @@ fn what_is_open_takes_these() {
     }
 }
 
-/// What each state of its payment makes of each state of a session; `-`: nothing, `L`: a late payment is noted.
+const PAGE: &str = include_str!("table.md");
+
+/// A session as far as it is visible.
+fn visible(state: &Session) -> String {
+    match (state.status, state.expired, state.late_payment) {
+        (SessionStatus::Expired, Some(ExpiryReason::OutcomeUnknown), None) => "outcome_unknown".to_owned(),
+        (_, _, Some(_)) => "late_payment".to_owned(),
+        (status, _, None) => status.as_str().to_owned(),
+    }
+}
+
+/// Every state of a session that commands tell apart: the status, and why it expired.
+fn sessions() -> Vec<(String, Session)> {
+    let mut unknown = session(SessionStatus::Expired);
+    unknown.expired = Some(ExpiryReason::OutcomeUnknown);
+    let states = SessionStatus::ALL.into_iter().map(session).chain([unknown]);
+    states.map(|state| (visible(&state), state)).collect()
+}
+
+#[test]
+fn every_state_and_every_command() {
+    let intent = Scene::manual().state.id;
+    let new = Command::Create(Box::new(session(SessionStatus::Pending)));
+    let (in_time, too_late) = (Timestamp::from_secs(1_100), Timestamp::from_secs(2_800));
+    let commands = [
+        ("create", new, in_time),
+        ("submit", Command::Submit { intent }, in_time),
+        ("submit too late", Command::Submit { intent }, too_late),
+        ("step_back", Command::StepBack, in_time),
+        ("cancel", Command::Cancel, in_time),
+        ("expire", Command::Expire(ExpiryReason::TimeIsUp), in_time),
+        (
+            "expire in doubt",
+            Command::Expire(ExpiryReason::OutcomeUnknown),
+            in_time,
+        ),
+    ];
+    let mut states: Vec<_> = sessions()
+        .into_iter()
+        .map(|(name, state)| (name, Some(state)))
+        .collect();
+    states.push(("none".to_owned(), None));
+    let mut seen = Vec::new();
+    for (name, state) in states {
+        for (command, asked, at) in &commands {
+            let decided = decide(state.as_ref(), asked, *at);
+            let made = match decided {
+                Ok(events) => visible(&events.iter().fold(state.clone(), apply).unwrap()),
+                Err(error) => format!("refused: {}", error.code()),
+            };
+            seen.push((name.clone(), (*command).to_owned(), made));
+        }
+    }
+    Page::read(PAGE, "Commands").hold(seen);
+}
+
 #[test]
 fn every_state_of_a_session_and_of_its_payment() {
-    // pending, processing, succeeded, failed, expired, cancelled
-    let table = [
-        (IntentStatus::Created, "-P-P--"),
-        (IntentStatus::Scheduled, "-P-P--"),
-        (IntentStatus::RequiresAction, "R--R--"),
-        (IntentStatus::Processing, "R--R--"),
-        // Held is paid where the host captures later; see below for the other case.
-        (IntentStatus::Authorized, "SS-SLL"),
-        (IntentStatus::Captured, "R--R--"),
-        (IntentStatus::Succeeded, "SS-SLL"),
-        (IntentStatus::Voided, "-P-P--"),
-        (IntentStatus::Cancelled, "-P-P--"),
-        (IntentStatus::Failed, "FF----"),
-    ];
-    assert_eq!(table.map(|(status, _)| status), IntentStatus::ALL);
-    for (of_intent, row) in table {
-        for scene in Scene::all_of(of_intent) {
-            let to_be_captured = of_intent == IntentStatus::Authorized
-                && scene.state.capture_method == CaptureMethod::Automatic;
-            let row = if to_be_captured { "R--R--" } else { row };
-            for (status, expected) in SessionStatus::ALL.into_iter().zip(row.chars()) {
-                let state = session(status);
+    let mut seen = Vec::new();
+    for of_intent in IntentStatus::ALL {
+        let mut scenes: Vec<_> = Scene::all_of(of_intent)
+            .into_iter()
+            .map(|scene| (of_intent.to_string(), scene))
+            .collect();
+        if of_intent == IntentStatus::Authorized {
+            let automatic = Scene::automatic().answered(AuthorizeReport::Authorized(approval()));
+            scenes.push(("authorized before its automatic capture".to_owned(), automatic));
+        }
+        for (payment, scene) in scenes {
+            assert_eq!(scene.state.status, of_intent);
+            for (name, state) in sessions() {
                 let event = observe(&state, &scene.state, scene.now);
-                let now = event
-                    .as_ref()
-                    .map(|event| apply(Some(state.clone()), event).unwrap());
-                let seen = match &now {
-                    None => '-',
-                    Some(now) if now.late_payment.is_some() && now.status == status => 'L',
-                    Some(now) => match now.status {
-                        SessionStatus::Pending => 'P',
-                        SessionStatus::Processing => 'R',
-                        SessionStatus::Succeeded => 'S',
-                        SessionStatus::Failed => 'F',
-                        SessionStatus::Expired | SessionStatus::Cancelled => '?',
-                    },
-                };
-                assert_eq!(seen, expected, "{status:?} and a payment that is {of_intent:?}");
+                let now = event.map(|event| apply(Some(state.clone()), &event).unwrap());
+                let made = now.as_ref().map_or("ignored".to_owned(), visible);
+                // Every way in which a payment gets into a state makes the same of its session.
+                let cell = (name, payment.clone(), made);
+                if !seen.contains(&cell) {
+                    seen.push(cell);
+                }
                 if let Some(now) = now {
                     assert_eq!(observe(&now, &scene.state, scene.now), None, "it is noted once");
                 }
             }
         }
     }
+    Page::read(PAGE, "News of its payment").hold(seen);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! The guards behind the listed cells.
 
 use super::scene::*;
-use crate::connector::{AuthorizeReport, CaptureReport, VoidAfterCapture};
+use crate::connector::{AuthorizeReport, CaptureReport, Standing, VoidAfterCapture};
+use crate::intent::command::{Command, CommandKind};
 use crate::intent::event::Happened;
-use crate::intent::machine::{Command, CommandKind, Illegal};
-use crate::intent::merge::{News, Source};
+use crate::intent::machine::Illegal;
+use crate::intent::news::{News, Reading, Source};
 use crate::intent::state::{Closure, Ended, RefundShare};
 use crate::intent::{AttemptStatus, CaptureStatus, IntentStatus, OperationKind, OperationStatus, Rest};
 use crate::time::Timestamp;
@@ -244,6 +245,7 @@ fn a_refund_takes_at_most_what_is_available() {
     let share = RefundShare {
         pending: 0,
         refunded: 600,
+        ..RefundShare::default()
     };
     scene.happen(Happened::RefundLearnt {
         refund,
@@ -257,6 +259,50 @@ fn a_refund_takes_at_most_what_is_available() {
     let none = Scene::authorized();
     let refused = transition(&none, CommandKind::ReserveRefund);
     assert_eq!(try_it(&none, |scene| scene.reserve(1)), refused);
+}
+
+#[test]
+fn what_was_seen_given_back_counts_until_a_read_says_less() {
+    let mut scene = Scene::captured();
+    let reserve = scene.reserve(600);
+    scene.run(&reserve).unwrap();
+    let Command::ReserveRefund { refund, .. } = reserve else {
+        unreachable!()
+    };
+    let seen = |scene: &Scene, reading, minor| News::Payment {
+        attempt: scene.state.winner.unwrap(),
+        standing: Box::new(
+            Standing::from(AuthorizeReport::Captured(approval()))
+                .captured(eur(1_000))
+                .refunded(eur(minor)),
+        ),
+        reading,
+    };
+    let told = |scene: &mut Scene, minor| {
+        let news = seen(scene, Reading::Told, minor);
+        scene.hear(Source::Outside, news);
+    };
+    let learnt = |refunded, failures| Happened::RefundLearnt {
+        refund,
+        share: RefundShare {
+            refunded,
+            failures,
+            ..RefundShare::default()
+        },
+        given_back: Vec::new(),
+    };
+    scene.happen(learnt(600, 0));
+    // Another hundred were given back in the processor's dashboard.
+    told(&mut scene, 700);
+    assert_eq!(scene.state.totals.refunded, 700);
+    scene.happen(learnt(0, 1));
+    // A notice may be older than the failure, and may speak of the hundred or not: nothing is guessed.
+    told(&mut scene, 100);
+    assert_eq!(scene.state.totals.refunded, 700);
+    let read = seen(&scene, Reading::Read { refund_epoch: 2 }, 100);
+    scene.hear(Source::Outside, read);
+    assert_eq!(scene.state.totals.refunded, 100);
+    assert_eq!(scene.state.totals.refundable(), 900);
 }
 
 #[test]
@@ -372,6 +418,34 @@ fn an_abandoned_payment_that_is_over_fails() {
 }
 
 #[test]
+fn an_operation_that_was_given_up_or_declined_shows_what_the_processor_says_later() {
+    let mut scene = Scene::authorized();
+    let command = scene.capture(400, Rest::Keep);
+    scene.run(&command).unwrap();
+    let operation = scene.state.open_op.as_ref().unwrap().id;
+    let mut scene = scene.doubted();
+    let command = scene.abandon(scene.now);
+    scene.run(&command).unwrap();
+    for (report, word) in [
+        (CaptureReport::Declined(hard()), OperationStatus::Declined),
+        (captured(), OperationStatus::Done),
+        (CaptureReport::Declined(hard()), OperationStatus::Done),
+    ] {
+        scene.hear(Source::Outside, News::Capture { operation, report });
+        assert_eq!(scene.state.operation(operation).unwrap().status, word);
+    }
+    let mut scene = Scene::manual();
+    scene.confirm().unwrap();
+    let operation = scene.state.open_op.as_ref().unwrap().id;
+    scene.answer(declined());
+    scene.read(AuthorizeReport::Authorized(approval()).into());
+    assert_eq!(
+        scene.state.operation(operation).unwrap().status,
+        OperationStatus::Done
+    );
+}
+
+#[test]
 fn an_abandoned_capture_leaves_its_amount_reserved() {
     let mut scene = Scene::authorized();
     let command = scene.capture(400, Rest::Keep);
@@ -482,4 +556,60 @@ fn a_compensation_is_opened_once() {
         try_it(&scene, |scene| scene.command(CommandKind::Compensate)),
         refused
     );
+}
+
+#[test]
+fn what_another_attempt_took_doesn_t_stop_a_capture_of_the_winner() {
+    let mut scene = Scene::requires_action();
+    let command = scene.command(CommandKind::Supersede);
+    scene.run(&command).unwrap();
+    scene.confirm().unwrap();
+    scene.answer(AuthorizeReport::Authorized(approval()));
+    let first = scene.state.attempts[0].id;
+    scene.read_of(first, AuthorizeReport::Captured(approval()).into());
+    assert_eq!(scene.state.captures[0].attempt, first);
+    let command = scene.capture(1_000, Rest::Release);
+    assert_eq!(scene.run(&command), Ok(()));
+}
+
+#[test]
+fn what_another_attempt_took_doesn_t_count_as_taken_of_the_winner() {
+    let mut scene = Scene::requires_action();
+    let command = scene.command(CommandKind::Supersede);
+    scene.run(&command).unwrap();
+    scene.confirm().unwrap();
+    scene.answer(AuthorizeReport::Authorized(approval()));
+    let operation = scene.capture_as(400, Rest::Release, capture_pending());
+    let first = scene.state.attempts[0].id;
+    scene.read_of(first, AuthorizeReport::Captured(approval()).into());
+    let report = captured();
+    scene.hear(Source::Outside, News::Capture { operation, report });
+    let winner = scene.state.current().unwrap();
+    assert_eq!(
+        (winner.known.captured_minor, scene.state.totals.captured),
+        (400, 400)
+    );
+}
+
+#[test]
+fn no_amount_that_a_processor_may_name_overflows() {
+    let mut scene = Scene::captured();
+    let attempt = scene.state.attempts[0].id;
+    let totals = scene.state.totals;
+    for (taken, failed) in [
+        (i64::MIN, 1),
+        (i64::MIN, i64::MAX),
+        (-1, i64::MAX),
+        (i64::MAX, i64::MIN),
+    ] {
+        let standing = Standing::from(AuthorizeReport::Captured(approval()));
+        scene.read_of(
+            attempt,
+            standing
+                .captured(eur(taken))
+                .refunded(eur(i64::MAX))
+                .failed(eur(failed)),
+        );
+        assert_eq!(scene.state.totals, totals);
+    }
 }

@@ -1,6 +1,8 @@
 //! The intent's machine against its tables, with states that real events made.
 
 mod guards;
+mod observations;
+pub(crate) mod page;
 mod properties;
 pub(crate) mod scene;
 mod table;

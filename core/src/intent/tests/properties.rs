@@ -5,11 +5,12 @@ use proptest::prelude::*;
 use super::scene::*;
 use crate::connector::{AuthorizeReport, CaptureReport, Echo, Handle, Standing};
 use crate::id::{CaptureId, OperationId};
-use crate::intent::event::apply;
-use crate::intent::machine::CommandKind;
-use crate::intent::merge::{Merged, News, Observation, OnLateSuccess, Reading, Source, merge};
-use crate::intent::state::{Intent, Known};
-use crate::intent::{AttemptStatus, CaptureStatus, IntentStatus, Rest};
+use crate::intent::command::{Command, CommandKind};
+use crate::intent::event::{Happened, apply};
+use crate::intent::merge::{Merged, merge};
+use crate::intent::news::{News, Observation, OnLateSuccess, Reading, Source};
+use crate::intent::state::{Intent, Known, RefundShare};
+use crate::intent::{AttemptStatus, CaptureStatus, IntentStatus, OperationStatus, Rest};
 use crate::tenant::Mode;
 use crate::time::Timestamp;
 
@@ -23,7 +24,8 @@ enum Said {
     Partly,
     Taken(i64),
     Settled(i64),
-    Refunded(i64),
+    /// So much, by a read that knew of so many failures of our refunds.
+    Refunded(i64, u32),
     Returned(i64),
     Lapsed,
     First(Answer),
@@ -55,7 +57,7 @@ fn said() -> impl Strategy<Value = Said> {
         Just(Said::Partly),
         minor.clone().prop_map(Said::Taken),
         minor.clone().prop_map(Said::Settled),
-        minor.clone().prop_map(Said::Refunded),
+        (minor.clone(), 0_u32..3).prop_map(|(minor, failures)| Said::Refunded(minor, failures)),
         minor.prop_map(Said::Returned),
         Just(Said::Lapsed),
         answer.clone().prop_map(Said::First),
@@ -82,11 +84,12 @@ fn asked() -> Asked {
 
 fn news(said: Said, number: i64, state: &Intent, captures: [OperationId; 2]) -> News {
     let attempt = &state.attempts[0];
-    let of_payment = |standing: Standing| News::Payment {
+    let of_read = |standing: Standing, refund_epoch| News::Payment {
         attempt: attempt.id,
         standing: Box::new(standing),
-        reading: Reading::Read,
+        reading: Reading::Read { refund_epoch },
     };
+    let of_payment = |standing| of_read(standing, 0);
     let approval = || multicapture().network_transaction_id(format!("ntid_{number}"));
     let of_capture = |operation, answer| News::Capture {
         operation,
@@ -116,9 +119,12 @@ fn news(said: Said, number: i64, state: &Intent, captures: [OperationId; 2]) -> 
         Said::Settled(minor) => {
             of_payment(Standing::from(AuthorizeReport::Settled(approval())).captured(eur(minor)))
         }
-        Said::Refunded(minor) => {
+        Said::Refunded(minor, failures) => {
             let report = AuthorizeReport::Captured(approval());
-            of_payment(Standing::from(report).captured(eur(500)).refunded(eur(minor)))
+            of_read(
+                Standing::from(report).captured(eur(500)).refunded(eur(minor)),
+                failures,
+            )
         }
         Said::Returned(minor) => {
             let report = AuthorizeReport::Captured(approval());
@@ -140,6 +146,7 @@ struct Learnt {
     known: Known,
     status: AttemptStatus,
     captures: [CaptureStatus; 2],
+    operations: [OperationStatus; 3],
     captured: i64,
 }
 
@@ -176,6 +183,8 @@ fn learnt(start: &Asked, state: &Intent) -> Learnt {
         known: attempt.known.clone(),
         status: attempt.status,
         captures: start.captures.map(status),
+        operations: [attempt.operation, start.captures[0], start.captures[1]]
+            .map(|operation| state.operation(operation).unwrap().status),
         captured: state.totals.captured,
     }
 }
@@ -192,7 +201,7 @@ fn consistent(said: Vec<Said>) -> Vec<Said> {
         return said;
     }
     let untold = said.into_iter().map(|said| match said {
-        Said::Taken(_) | Said::Settled(_) | Said::Refunded(_) | Said::Returned(_) => Said::Authorized,
+        Said::Taken(_) | Said::Settled(_) | Said::Refunded(..) | Said::Returned(_) => Said::Authorized,
         said => said,
     });
     untold.collect()
@@ -315,6 +324,44 @@ proptest! {
         let first = hear_all(&start, &first);
         let second = hear_all(&start, &second);
         prop_assert_eq!(learnt(&start, &first), learnt(&start, &second));
+    }
+
+    /// A refund of ours was given and failed, another was made elsewhere: until a read has shown it, the more counts.
+    #[test]
+    fn what_was_given_back_elsewhere_counts_in_every_order_of_reads(
+        (ours, elsewhere) in (1_i64..=500, 0_i64..=500),
+        order in Just(vec![0_usize, 1, 2, 3, 4, 5]).prop_shuffle(),
+    ) {
+        let mut scene = Scene::captured();
+        let Command::ReserveRefund { refund, .. } = scene.reserve(ours) else { unreachable!() };
+        let share = |pending, refunded, failures| Happened::RefundLearnt {
+            refund,
+            share: RefundShare { pending, refunded, failures, ..RefundShare::default() },
+            given_back: Vec::new(),
+        };
+        // What was read while it was pending, once it was given, when more was given elsewhere, after it failed by a
+        // read that lagged, and once reads had settled.
+        let reads = [(0, 0), (ours, 0), (ours + elsewhere, 0), (ours + elsewhere, 1), (elsewhere, 2)];
+        let mut shares = vec![share(0, 0, 1), share(0, ours, 0)];
+        let attempt = scene.state.attempts[0].id;
+        let mut heard = (0, 0);
+        for at in order.into_iter().chain([5]) {
+            match reads.get(at) {
+                Some((minor, refund_epoch)) => {
+                    heard = heard.max((*refund_epoch, *minor));
+                    let report = AuthorizeReport::Captured(approval());
+                    scene.hear(Source::Outside, News::Payment {
+                        attempt,
+                        standing: Box::new(Standing::from(report).captured(eur(1_000)).refunded(eur(*minor))),
+                        reading: Reading::Read { refund_epoch: *refund_epoch },
+                    });
+                }
+                None => shares.pop().into_iter().for_each(|share| scene.happen(share)),
+            }
+            prop_assert!(scene.state.totals.refunded >= heard.1);
+        }
+        prop_assert_eq!(scene.state.totals.refunded, elsewhere);
+        prop_assert!(!scene.state.refunded_is_stale());
     }
 
     /// From any state, whatever is asked and heard: nothing panics, the counters hold, the state is what its events

@@ -13,9 +13,11 @@ use crate::connector::{
 };
 use crate::decline::{Decline, DeclineCode, DeclineKind};
 use crate::id::{AccountRef, AttemptId, CaptureId, ConnectorId, OperationId, PaymentIntentId, RefundId};
+use crate::intent::command::{Command, CommandKind};
 use crate::intent::event::{Happened, IntentChange, IntentEvent, apply};
-use crate::intent::machine::{Command, CommandKind, Illegal, decide};
-use crate::intent::merge::{Merged, News, Observation, OnLateSuccess, Reading, Source, merge};
+use crate::intent::machine::{Illegal, decide};
+use crate::intent::merge::{Merged, merge};
+use crate::intent::news::{News, Observation, OnLateSuccess, Reading, Source};
 use crate::intent::state::{
     Attempt, CaptureRecord, Closure, Ended, Intent, Known, OpStage, OpenOp, PlanRecord, PlannedAccount,
     ReviewReason, RiskAfter, Totals,
@@ -320,7 +322,9 @@ impl Scene {
         let news = News::Payment {
             attempt,
             standing: Box::new(standing),
-            reading: Reading::Read,
+            reading: Reading::Read {
+                refund_epoch: self.state.refund_failures(attempt),
+            },
         };
         self.hear(Source::Outside, news)
     }

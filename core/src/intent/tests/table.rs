@@ -4,7 +4,8 @@
 use super::scene::Scene;
 use crate::error::{Error, ErrorKind};
 use crate::intent::IntentStatus;
-use crate::intent::machine::{Cell, CommandKind, Illegal, cell};
+use crate::intent::command::CommandKind;
+use crate::intent::machine::{Cell, Illegal, cell};
 
 /// One column for each status in the order of [`IntentStatus::ALL`]. `x`: it is done. `g`: no state without an open
 /// operation, or a compensation, lets it through, so that its own guard refuses it. `.`: refused by the table.
