@@ -38,6 +38,13 @@ impl State {
             let foreign = owners.get(key).is_some_and(|owner| owner != tenant);
             let refused = match write {
                 UniqueWrite::Insert(_) => foreign || kept.uniques.contains_key(key),
+                UniqueWrite::Renew { expired_by, .. } => {
+                    foreign
+                        || kept
+                            .uniques
+                            .get(key)
+                            .is_some_and(|there| !there.has_expired(*expired_by))
+                }
                 UniqueWrite::Replace(_) => foreign,
                 UniqueWrite::Delete(_) => false,
             };
@@ -58,7 +65,9 @@ impl State {
         }
         for write in &batch.uniques {
             match write {
-                UniqueWrite::Insert(unique) | UniqueWrite::Replace(unique) => {
+                UniqueWrite::Insert(unique)
+                | UniqueWrite::Renew { unique, .. }
+                | UniqueWrite::Replace(unique) => {
                     if unique.key.is_global() {
                         owners.insert(unique.key.clone(), tenant.clone());
                     }
@@ -81,10 +90,11 @@ impl State {
                 (JobWrite::Put { due, .. }, was) => Some(Job {
                     due: at(*due, now),
                     epoch: was.map_or(1, |job| job.epoch),
+                    put_at: now,
                 }),
                 (JobWrite::Reschedule { due, .. }, Some(was)) => Some(Job {
                     due: at(*due, now),
-                    epoch: was.epoch,
+                    ..was
                 }),
                 (JobWrite::Reschedule { .. }, None) | (JobWrite::Done(_), _) => None,
             };

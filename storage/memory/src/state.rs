@@ -33,6 +33,7 @@ pub(crate) struct Kept {
 pub(crate) struct Job {
     pub(crate) due: Timestamp,
     pub(crate) epoch: u64,
+    pub(crate) put_at: Timestamp,
 }
 
 impl State {
@@ -80,7 +81,7 @@ impl State {
                 .and_then(|kept| kept.jobs.get_mut(&key))
             {
                 job.epoch += 1;
-                let epoch = job.epoch;
+                let (epoch, age) = (job.epoch, now.since(job.put_at));
                 let was = std::mem::replace(&mut job.due, lease_end);
                 queue.remove(&(was, tenant.clone(), key));
                 queue.insert((lease_end, tenant.clone(), key));
@@ -88,6 +89,7 @@ impl State {
                     tenant,
                     job: key,
                     epoch,
+                    age,
                 });
             }
         }

@@ -1,6 +1,6 @@
 //! The SQLite store keeps the contract, however it is held.
 #![cfg(feature = "sqlite")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The host's own rows and a payment's in one transaction, and what triggers of the host's do to a commit.
 #![cfg(feature = "sqlite")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod sample;
 

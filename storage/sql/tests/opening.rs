@@ -1,6 +1,6 @@
 //! Opening a file: what is wrong is said, with its remedy.
 #![cfg(feature = "sqlite")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,6 +1,8 @@
-//! Whatever is asked of it, the SQLite store answers as the memory store does.
-#![cfg(feature = "sqlite")]
-#![allow(clippy::unwrap_used)]
+//! Whatever is asked of it, each store in SQL answers as the memory store does.
+#![cfg(all(feature = "sqlite", feature = "postgres"))]
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod database;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -9,9 +11,11 @@ use std::time::Duration;
 use paymux_core::store::*;
 use paymux_core::{Bytes, IdSource, SeededIds, Store, Tenant, TestClock, Timestamp};
 use paymux_memory::MemoryStore;
-use paymux_sql::SqliteOptions;
+use paymux_sql::{PostgresOptions, SqliteOptions, Statements, sqlx};
 use tempfile::tempdir;
 use uuid::Uuid;
+
+use crate::database::Database;
 
 /// How many random calls each seed makes.
 const CALLS: u64 = 250;
@@ -20,29 +24,57 @@ const CALLS: u64 = 250;
 async fn sqlite_answers_as_memory_does() {
     for seed in 0..6 {
         let folder = tempdir().unwrap();
-        let clock = TestClock::new();
-        let time = StoreTime::Injected(Arc::new(clock.clone()));
-        let sqlite = SqliteOptions::new(folder.path().join("payments.db"));
-        let sqlite = sqlite.time(time.clone()).open().await.unwrap();
-        let memory = MemoryStore::with_time(time);
-        let mut calls = Calls::new(seed, clock);
-        let (mut committed, mut refused) = (0, 0);
-        for call in 0..CALLS {
-            calls.look(&memory).await;
-            let step = calls.next();
-            let expected = step.make(&memory).await;
-            let seen = step.make(&sqlite).await;
-            assert_eq!(seen, expected, "seed {seed}, call {call}: {step:?}");
-            committed += u32::from(expected.starts_with("Ok(Receipt"));
-            refused += u32::from(expected.starts_with("Err("));
-        }
-        assert!(
-            committed > 40 && refused > 20,
-            "seed {seed} says little: {committed} and {refused}"
-        );
-        let (expected, seen) = (everything(&memory).await, everything(&sqlite).await);
-        assert_eq!(seen, expected, "seed {seed}, at the end");
+        let open = async |time| {
+            let options = SqliteOptions::new(folder.path().join("payments.db"));
+            options.time(time).open().await.unwrap()
+        };
+        answers_as_memory_does(seed, open).await;
     }
+}
+
+#[tokio::test]
+async fn postgres_answers_as_memory_does() {
+    let Some(database) = Database::find().await else {
+        return;
+    };
+    for (seed, statements) in [
+        (0, Statements::Prepared),
+        (1, Statements::Prepared),
+        (2, Statements::Prepared),
+        (3, Statements::Prepared),
+        (4, Statements::Inline),
+        (5, Statements::Inline),
+    ] {
+        let open = async |time| {
+            let options = PostgresOptions::new(database.url()).schema(database.schema());
+            options.statements(statements).time(time).open().await.unwrap()
+        };
+        answers_as_memory_does(seed, open).await;
+    }
+}
+
+async fn answers_as_memory_does<S: Store>(seed: u64, open: impl AsyncFn(StoreTime) -> S) {
+    let clock = TestClock::new();
+    let time = StoreTime::Injected(Arc::new(clock.clone()));
+    let sql = open(time.clone()).await;
+    let memory = MemoryStore::with_time(time);
+    let mut calls = Calls::new(seed, clock);
+    let (mut committed, mut refused) = (0, 0);
+    for call in 0..CALLS {
+        calls.look(&memory).await;
+        let step = calls.next();
+        let expected = step.make(&memory).await;
+        let seen = step.make(&sql).await;
+        assert_eq!(seen, expected, "seed {seed}, call {call}: {step:?}");
+        committed += u32::from(expected.starts_with("Ok(Receipt"));
+        refused += u32::from(expected.starts_with("Err("));
+    }
+    assert!(
+        committed > 40 && refused > 20,
+        "seed {seed} says little: {committed} and {refused}"
+    );
+    let (expected, seen) = (everything(&memory).await, everything(&sql).await);
+    assert_eq!(seen, expected, "seed {seed}, at the end");
 }
 
 #[derive(Debug)]
@@ -264,9 +296,13 @@ impl Calls {
                 bytes: Bytes::from(vec![7; self.below(3) as usize]),
                 expires_at: (self.below(2) > 0).then(|| self.time()),
             };
-            batch.uniques.push(match self.below(3) {
+            batch.uniques.push(match self.below(4) {
                 0 => UniqueWrite::Insert(unique),
                 1 => UniqueWrite::Replace(unique),
+                2 => UniqueWrite::Renew {
+                    unique,
+                    expired_by: self.time(),
+                },
                 _ => UniqueWrite::Delete(unique.key),
             });
         }

@@ -1,6 +1,6 @@
 //! Several processes on one file, and processes that are killed.
 #![cfg(feature = "sqlite")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod sample;
 

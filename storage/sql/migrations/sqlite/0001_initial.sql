@@ -70,6 +70,7 @@ CREATE TABLE paymux_jobs (
     child       BLOB    NOT NULL,
     due         INTEGER NOT NULL,
     epoch       INTEGER NOT NULL,
+    put_at      INTEGER NOT NULL,
     claimed_due INTEGER,
     PRIMARY KEY (tenant, queue, row_kind, row_id, child)
 ) STRICT, WITHOUT ROWID;

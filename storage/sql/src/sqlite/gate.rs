@@ -78,7 +78,7 @@ pub(super) fn made_at(id: CommitId) -> Timestamp {
 pub(super) enum Check<'b> {
     Row(RowKey, Option<u64>),
     Epoch(JobKey, u64),
-    /// Nobody has it; or, to replace a global one, no other tenant has it.
+    /// Nobody has it; or nobody but one of ours that has expired; or, to replace a global one, no other tenant has it.
     Free(&'b UniqueKey, Free),
     Event(RowKey, u64),
 }
@@ -86,6 +86,7 @@ pub(super) enum Check<'b> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Free {
     OfAnyone,
+    ButExpired(Timestamp),
     OfOthers,
 }
 
@@ -100,6 +101,9 @@ pub(super) fn checks(batch: &Batch) -> Vec<Check<'_>> {
         });
     let uniques = batch.uniques.iter().filter_map(|write| match write {
         UniqueWrite::Insert(unique) => Some(Check::Free(&unique.key, Free::OfAnyone)),
+        UniqueWrite::Renew { unique, expired_by } => {
+            Some(Check::Free(&unique.key, Free::ButExpired(*expired_by)))
+        }
         UniqueWrite::Replace(unique) if unique.key.is_global() => {
             Some(Check::Free(&unique.key, Free::OfOthers))
         }
@@ -129,11 +133,17 @@ impl Check<'_> {
                     .key(job.row)
                     .uuid(job.child);
             }
-            Self::Free(key, _) => {
-                ask.push("(SELECT tenant FROM paymux_uniques WHERE owner = ? AND scope = ? AND name = ?)");
+            Self::Free(key, free) => {
+                ask.push("(SELECT tenant FROM paymux_uniques WHERE owner = ? AND scope = ? AND name = ?");
                 ask.tenant(&owner(key, tenant))
                     .text(key.scope.as_str())
                     .text(&key.name);
+                if let Free::ButExpired(expired_by) = free {
+                    ask.push(" AND (tenant <> ? OR expires_at IS NULL OR expires_at > ?)")
+                        .tenant(tenant)
+                        .time(Some(expired_by));
+                }
+                ask.push(")");
             }
             Self::Event(row, sequence) => {
                 ask.push(
@@ -160,7 +170,7 @@ impl Check<'_> {
                 self.ask(script, tenant);
                 script.push(" IS ?").number(epoch);
             }
-            Self::Free(_, Free::OfAnyone) | Self::Event(..) => {
+            Self::Free(_, Free::OfAnyone | Free::ButExpired(_)) | Self::Event(..) => {
                 self.ask(script, tenant);
                 script.push(" IS NULL");
             }

@@ -1,5 +1,7 @@
 //! Claims, and what waits.
 
+use std::time::Duration;
+
 use paymux_core::store::*;
 
 use super::Inner;
@@ -29,7 +31,14 @@ pub(super) async fn claim_due(inner: &Inner, request: &ClaimRequest) -> Result<V
             child: columns.uuid()?,
         };
         let epoch = columns.number()?;
-        claimed.push((was_due, Claim { tenant, job, epoch }));
+        let age = Duration::from_millis(columns.next::<i64>()?.try_into().unwrap_or(0));
+        let claim = Claim {
+            tenant,
+            job,
+            epoch,
+            age,
+        };
+        claimed.push((was_due, claim));
     }
     // SQLite returns changed rows in no particular order.
     claimed.sort_by_key(|(was_due, _)| *was_due);
@@ -72,12 +81,14 @@ pub(super) fn claim(request: &ClaimRequest, now: Option<i64>) -> Script {
     );
     script
         .push(NOW)
-        .push(" ORDER BY due LIMIT ?) RETURNING claimed_due, tenant, row_kind, row_id, child, epoch");
+        .push(" ORDER BY due LIMIT ?) RETURNING claimed_due, tenant, row_kind, row_id, child, epoch, ")
+        .push(NOW)
+        .push(" - put_at");
     script
         .bind(now)
         .millis(request.lease)
         .text(request.queue.as_str());
-    script.bind(now).bind(i64::from(request.limit));
+    script.bind(now).bind(i64::from(request.limit)).bind(now);
     script
 }
 

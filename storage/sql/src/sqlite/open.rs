@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::LevelFilter;
 use paymux_core::store::{StoreError, StoreErrorKind, StoreTime};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Row as _, SqliteConnection};
@@ -106,7 +107,9 @@ impl SqliteOptions {
             // On macOS, flushing a file leaves it in the drive's own memory without this.
             .pragma("fullfsync", "ON")
             .statement_cache_capacity(256)
-            .disable_statement_logging();
+            // At trace, for whoever counts statements: the texts alone, since every value is bound.
+            .log_statements(LevelFilter::Trace)
+            .log_slow_statements(LevelFilter::Off, Duration::MAX);
         let writer = connect(&options, self.busy_timeout)
             .await
             .map_err(|failure| at(&path, failure))?;

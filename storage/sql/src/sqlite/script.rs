@@ -124,7 +124,7 @@ impl Script {
 
     /// How SQLite would run it; of several statements, the first.
     #[cfg(test)]
-    #[allow(clippy::unwrap_used)]
+    #[allow(clippy::unwrap_used, reason = "a test fails by it")]
     pub(super) async fn plan(mut self, conn: &mut SqliteConnection) -> Vec<String> {
         self.text.insert_str(0, "EXPLAIN QUERY PLAN ");
         let steps = self.all(conn).await.unwrap();

@@ -1,6 +1,7 @@
 //! What a batch writes, as one script.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use paymux_core::Timestamp;
 use paymux_core::store::*;
@@ -28,7 +29,9 @@ pub(super) fn write(script: &mut Script, tenant: &Arc<str>, batch: &Batch, now: 
         .uniques
         .iter()
         .filter_map(|write| match write {
-            UniqueWrite::Insert(unique) | UniqueWrite::Replace(unique) => Some(unique),
+            UniqueWrite::Insert(unique)
+            | UniqueWrite::Renew { unique, .. }
+            | UniqueWrite::Replace(unique) => Some(unique),
             UniqueWrite::Delete(_) => None,
         })
         .collect();
@@ -142,11 +145,14 @@ fn write_job(script: &mut Script, tenant: &Arc<str>, write: &JobWrite, now: Now)
     match write {
         JobWrite::Put { due: at, .. } => {
             script.push(
-                "INSERT INTO paymux_jobs (epoch, due, tenant, queue, row_kind, row_id, child) VALUES (1, ",
+                "INSERT INTO paymux_jobs (epoch, due, put_at, tenant, queue, row_kind, row_id, child) VALUES (1, ",
             );
             due(script, tenant, *at, now);
+            script.push(", ");
+            due(script, tenant, Due::After(Duration::ZERO), now);
             script.push(", ?, ?, ?, ?, ?)").job(tenant, key).push(
-                " ON CONFLICT (tenant, queue, row_kind, row_id, child) DO UPDATE SET due = excluded.due",
+                " ON CONFLICT (tenant, queue, row_kind, row_id, child) \
+                 DO UPDATE SET due = excluded.due, put_at = excluded.put_at",
             );
         }
         JobWrite::Reschedule { due: at, .. } => {

@@ -1,0 +1,109 @@
+//! Claims, and what waits.
+
+use std::time::Duration;
+
+use paymux_core::store::*;
+
+use super::Inner;
+use super::error::Failure;
+use super::open::Engine;
+use super::script::{Columns, Script, millis};
+
+pub(super) async fn claim_due(inner: &Inner, request: &ClaimRequest) -> Result<Vec<Claim>, Failure> {
+    let now = inner.injected_now();
+    let engine = inner.connections.engine;
+    let mut claimed: Vec<(i64, Claim)> = Vec::new();
+    for row in inner
+        .connections
+        .run(|script| claim(script, request, now, engine))
+        .await?
+    {
+        let mut columns = Columns::of(&row);
+        let was_due = columns.next()?;
+        let tenant = columns.tenant()?;
+        let job = JobKey {
+            queue: request.queue,
+            row: columns.key()?,
+            child: columns.next()?,
+        };
+        let epoch = columns.number()?;
+        let age = Duration::from_millis(columns.next::<i64>()?.try_into().unwrap_or(0));
+        let claim = Claim {
+            tenant,
+            job,
+            epoch,
+            age,
+        };
+        claimed.push((was_due, claim));
+    }
+    // PostgreSQL returns changed rows in no particular order.
+    claimed.sort_by_key(|(was_due, _)| *was_due);
+    Ok(claimed.into_iter().map(|(_, claim)| claim).collect())
+}
+
+pub(super) async fn backlog(inner: &Inner, queue: Queue) -> Result<Backlog, Failure> {
+    let now = inner.injected_now();
+    let mut backlog = Backlog::default();
+    if let Some(row) = inner
+        .connections
+        .run(|script| count_due(script, queue, now))
+        .await?
+        .first()
+    {
+        let mut columns = Columns::of(row);
+        backlog.due = columns.number()?;
+        backlog.oldest_due = columns.optional_time()?;
+    }
+    if let Some(row) = inner
+        .connections
+        .run(|script| count_scheduled(script, queue))
+        .await?
+        .first()
+    {
+        backlog.scheduled = Columns::of(row).number()?;
+    }
+    for row in inner.connections.run(count_attention).await? {
+        let mut columns = Columns::of(&row);
+        backlog.attention.push((columns.tenant()?, columns.number()?));
+    }
+    Ok(backlog)
+}
+
+/// A worker passes over what another one is taking; where the engine can't, it waits, and then finds it not due any
+/// more.
+pub(super) fn claim(script: &mut Script, request: &ClaimRequest, now: Option<i64>, engine: Engine) {
+    script.push(
+        "WITH due AS (SELECT tenant, queue, row_kind, row_id, child, due FROM paymux_jobs WHERE queue = ",
+    );
+    script.text(request.queue.as_str()).push(" AND due <= ").now(now);
+    script.push(" ORDER BY due").limit(request.limit);
+    script.push(match engine {
+        Engine::Postgres => " FOR UPDATE SKIP LOCKED",
+        Engine::Compatible => " FOR UPDATE",
+    });
+    script
+        .push(") UPDATE paymux_jobs j SET epoch = j.epoch + 1, due = ")
+        .now(now);
+    script.push(" + ").number(Some(millis(request.lease)));
+    script.push(
+        " FROM due d WHERE j.tenant = d.tenant AND j.queue = d.queue AND j.row_kind = d.row_kind \
+         AND j.row_id = d.row_id AND j.child = d.child \
+         RETURNING d.due, j.tenant, j.row_kind, j.row_id, j.child, j.epoch, ",
+    );
+    script.now(now).push(" - j.put_at");
+}
+
+pub(super) fn count_due(script: &mut Script, queue: Queue, now: Option<i64>) {
+    script.push("SELECT count(*), min(due) FROM paymux_jobs WHERE queue = ");
+    script.text(queue.as_str()).push(" AND due <= ").now(now);
+}
+
+pub(super) fn count_scheduled(script: &mut Script, queue: Queue) {
+    script
+        .push("SELECT count(*) FROM paymux_jobs WHERE queue = ")
+        .text(queue.as_str());
+}
+
+pub(super) fn count_attention(script: &mut Script) {
+    script.push("SELECT tenant, count(*) FROM paymux_rows WHERE attention <> 'none' GROUP BY tenant");
+}

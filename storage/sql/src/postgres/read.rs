@@ -1,0 +1,226 @@
+//! Reads: one statement each.
+
+use std::collections::BTreeMap;
+
+use paymux_core::Tenant;
+use paymux_core::store::*;
+use sqlx::postgres::PgRow;
+
+use super::Inner;
+use super::error::Failure;
+use super::gate::owner;
+use super::script::{Columns, Script, row_keys, tenant_text};
+
+const ROW: &str = "SELECT r.kind, r.id, r.version, r.schema, r.status, r.customer, r.reference, r.parent_kind, \
+                   r.parent_id, r.attention, r.attention_since, r.created_at, r.updated_at, r.body FROM paymux_rows r ";
+
+pub(super) async fn load(
+    inner: &Inner,
+    tenant: &Tenant,
+    keys: &[RowKey],
+) -> Result<Vec<Option<Row>>, Failure> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A key may be asked for twice.
+    let mut asked = keys.to_vec();
+    asked.sort_unstable();
+    asked.dedup();
+    let mut found = BTreeMap::new();
+    for row in inner
+        .connections
+        .run(|script| rows(script, tenant, &asked))
+        .await?
+    {
+        let row = read_row(&row)?;
+        found.insert(row.key, row);
+    }
+    Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+}
+
+pub(super) fn rows(script: &mut Script, tenant: &Tenant, keys: &[RowKey]) {
+    script.push(ROW).push("JOIN unnest(");
+    row_keys(script, keys.iter().copied());
+    script.push(") AS a (kind, id) ON r.kind = a.kind AND r.id = a.id WHERE r.version > 0 AND r.tenant = ");
+    script.text(&tenant_text(tenant));
+}
+
+pub(super) async fn lookup(
+    inner: &Inner,
+    tenant: &Tenant,
+    key: &UniqueKey,
+) -> Result<Option<Unique>, Failure> {
+    let found = inner
+        .connections
+        .run(|script| unique(script, tenant, key))
+        .await?;
+    let Some(row) = found.first() else {
+        return Ok(None);
+    };
+    let mut columns = Columns::of(row);
+    Ok(Some(Unique {
+        key: key.clone(),
+        target: columns.optional_key()?,
+        bytes: columns.next::<Vec<u8>>()?.into(),
+        expires_at: columns.optional_time()?,
+    }))
+}
+
+pub(super) fn unique(script: &mut Script, tenant: &Tenant, key: &UniqueKey) {
+    let tenant = tenant_text(tenant);
+    script.push("SELECT target_kind, target_id, bytes, expires_at FROM paymux_uniques WHERE owner = ");
+    script
+        .text(owner(key, &tenant))
+        .push(" AND scope = ")
+        .text(key.scope.as_str());
+    script
+        .push(" AND name = ")
+        .text(&key.name)
+        .push(" AND tenant = ")
+        .text(&tenant);
+}
+
+pub(super) async fn locate(inner: &Inner, key: &UniqueKey) -> Result<Option<(Tenant, RowKey)>, Failure> {
+    if !key.is_global() {
+        return Ok(None);
+    }
+    let found = inner.connections.run(|script| anyones(script, key)).await?;
+    let Some(row) = found.first() else {
+        return Ok(None);
+    };
+    let mut columns = Columns::of(row);
+    let tenant = columns.tenant()?;
+    Ok(columns.optional_key()?.map(|target| (tenant, target)))
+}
+
+pub(super) fn anyones(script: &mut Script, key: &UniqueKey) {
+    script.push("SELECT tenant, target_kind, target_id FROM paymux_uniques WHERE owner = '' AND scope = ");
+    script
+        .text(key.scope.as_str())
+        .push(" AND name = ")
+        .text(&key.name);
+}
+
+pub(super) async fn find(inner: &Inner, tenant: &Tenant, query: &Query) -> Result<Vec<Row>, Failure> {
+    let rows = inner
+        .connections
+        .run(|script| matching(script, tenant, query))
+        .await?;
+    rows.iter().map(read_row).collect()
+}
+
+/// Only the filters that are given stand in the text, so that PostgreSQL sees which index serves them.
+pub(super) fn matching(script: &mut Script, tenant: &Tenant, query: &Query) {
+    script
+        .push(ROW)
+        .push("WHERE version > 0 AND tenant = ")
+        .text(&tenant_text(tenant));
+    script.push(" AND kind = ").text(query.kind.as_str());
+    let statuses: Vec<&str> = query.statuses.iter().map(String::as_str).collect();
+    one_of(script, "status", &statuses);
+    if let Some(customer) = &query.customer {
+        script.push(" AND customer = ").text(customer);
+    }
+    if let Some(reference) = &query.reference {
+        script.push(" AND reference = ").text(reference);
+    }
+    if let Some(parent) = query.parent {
+        script.push(" AND parent_kind = ").text(parent.kind.as_str());
+        script.push(" AND parent_id = ").uuid(parent.id);
+    }
+    if !query.attention.is_empty() && !query.attention.contains(&Attention::None) {
+        // Says that the partial index covers it.
+        script.push(" AND attention <> 'none'");
+    }
+    let attention: Vec<&str> = query.attention.iter().map(|reason| reason.as_str()).collect();
+    one_of(script, "attention", &attention);
+    if let Some(from) = query.created_from {
+        script.push(" AND created_at >= ").time(from);
+    }
+    if let Some(before) = query.created_before {
+        script.push(" AND created_at < ").time(before);
+    }
+    let (beyond, order) = match query.order {
+        Order::NewestFirst => (" AND id < ", " ORDER BY id DESC"),
+        Order::OldestFirst => (" AND id > ", " ORDER BY id"),
+    };
+    if let Some(after) = query.after {
+        script.push(beyond).uuid(after);
+    }
+    script.push(order).limit(query.limit);
+}
+
+/// A single word is compared by itself: an index then gives its rows in order.
+fn one_of(script: &mut Script, column: &str, words: &[&str]) {
+    match words {
+        [] => {}
+        [word] => {
+            script.push(" AND ").push(column).push(" = ").text(word);
+        }
+        words => {
+            script.push(" AND ").push(column).push(" = ANY(");
+            script.texts(words.iter().map(|word| Some((*word).to_owned())).collect());
+            script.push(")");
+        }
+    }
+}
+
+pub(super) async fn events(
+    inner: &Inner,
+    tenant: &Tenant,
+    row: RowKey,
+    from: u64,
+    limit: u32,
+) -> Result<Vec<StoredEvent>, Failure> {
+    let rows = inner
+        .connections
+        .run(|script| sequence(script, tenant, row, from, limit))
+        .await?;
+    rows.iter()
+        .map(|found| {
+            let mut columns = Columns::of(found);
+            Ok(StoredEvent {
+                id: columns.next()?,
+                row,
+                sequence: columns.number()?,
+                at: columns.time()?,
+                kind: columns.next()?,
+                schema: columns.number()?,
+                body: columns.next::<Vec<u8>>()?.into(),
+            })
+        })
+        .collect()
+}
+
+pub(super) fn sequence(script: &mut Script, tenant: &Tenant, row: RowKey, from: u64, limit: u32) {
+    script.push("SELECT id, sequence, at, kind, schema, body FROM paymux_events WHERE tenant = ");
+    script
+        .text(&tenant_text(tenant))
+        .push(" AND row_kind = ")
+        .text(row.kind.as_str());
+    script.push(" AND row_id = ").uuid(row.id);
+    script
+        .push(" AND sequence >= ")
+        .number(Some(i64::try_from(from).unwrap_or(i64::MAX)));
+    script.push(" ORDER BY sequence").limit(limit);
+}
+
+fn read_row(row: &PgRow) -> Result<Row, Failure> {
+    let mut columns = Columns::of(row);
+    Ok(Row {
+        key: columns.key()?,
+        version: columns.number()?,
+        schema: columns.number()?,
+        index: Index {
+            status: columns.next()?,
+            customer: columns.next()?,
+            reference: columns.next()?,
+            parent: columns.optional_key()?,
+            attention: columns.word()?,
+            attention_since: columns.optional_time()?,
+            created_at: columns.time()?,
+            updated_at: columns.time()?,
+        },
+        body: columns.next::<Vec<u8>>()?.into(),
+    })
+}

@@ -1,0 +1,362 @@
+//! SQL text with its values, and rows read back.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use paymux_core::store::{JobKey, RowKey, RowKind, StoreError};
+use paymux_core::{Tenant, Timestamp};
+use sqlx::postgres::{PgArguments, PgRow, Postgres};
+use sqlx::{Arguments, AssertSqlSafe, PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::error::Failure;
+use super::open::Statements;
+
+/// A statement and its values. The text is built of the literals in this crate; each value is bound, or written in a
+/// form that has no quote and no backslash in it.
+pub(super) struct Script {
+    text: String,
+    /// What stands before each table's name, so that no search path matters.
+    schema: Arc<str>,
+    statements: Statements,
+    arguments: PgArguments,
+    bound: usize,
+    /// The bound values' types.
+    #[cfg(test)]
+    types: Vec<String>,
+    wrong: Option<StoreError>,
+}
+
+impl Script {
+    /// `schema` is quoted and ends in a dot.
+    pub(super) fn new(schema: &Arc<str>, statements: Statements) -> Self {
+        Self {
+            text: String::with_capacity(1024),
+            schema: schema.clone(),
+            statements,
+            arguments: PgArguments::default(),
+            bound: 0,
+            #[cfg(test)]
+            types: Vec::new(),
+            wrong: None,
+        }
+    }
+
+    /// Text, in which each `paymux_…` is a table.
+    pub(super) fn push(&mut self, text: &str) -> &mut Self {
+        let mut rest = text;
+        while let Some(at) = rest.find("paymux_") {
+            let (before, table) = rest.split_at(at);
+            self.text.push_str(before);
+            self.text.push_str(&self.schema);
+            let (name, after) = table.split_at("paymux_".len());
+            self.text.push_str(name);
+            rest = after;
+        }
+        self.text.push_str(rest);
+        self
+    }
+
+    pub(super) fn text(&mut self, value: &str) -> &mut Self {
+        self.value(value.to_owned(), |text| write_text(text, Some(value)))
+    }
+
+    pub(super) fn texts(&mut self, values: Vec<Option<String>>) -> &mut Self {
+        let literal = self.literals(&values, "text", |text, value| write_text(text, value.as_deref()));
+        self.either(values, literal)
+    }
+
+    pub(super) fn uuid(&mut self, id: Uuid) -> &mut Self {
+        self.value(id, |text| write_uuid(text, Some(id)))
+    }
+
+    pub(super) fn uuids(&mut self, values: Vec<Option<Uuid>>) -> &mut Self {
+        let literal = self.literals(&values, "uuid", |text, value| write_uuid(text, *value));
+        self.either(values, literal)
+    }
+
+    pub(super) fn number(&mut self, value: Option<i64>) -> &mut Self {
+        self.value(value, |text| write_number(text, value))
+    }
+
+    pub(super) fn numbers(&mut self, values: Vec<Option<i64>>) -> &mut Self {
+        let literal = self.literals(&values, "bigint", |text, value| write_number(text, *value));
+        self.either(values, literal)
+    }
+
+    pub(super) fn bodies(&mut self, values: Vec<Vec<u8>>) -> &mut Self {
+        let literal = self.literals(&values, "bytea", |text, value| write_bytes(text, value));
+        self.either(values, literal)
+    }
+
+    pub(super) fn time(&mut self, time: Timestamp) -> &mut Self {
+        self.number(Some(time.as_millis()))
+    }
+
+    /// How many rows at most: always in the text, since a plan for whatever limit is one for a tenth of the table.
+    pub(super) fn limit(&mut self, limit: u32) -> &mut Self {
+        // A String takes whatever is written into it.
+        let _ = write!(self.text, " LIMIT {limit}");
+        self
+    }
+
+    /// PostgreSQL's integers have a sign.
+    pub(super) fn signed(&mut self, number: u64) -> i64 {
+        i64::try_from(number).unwrap_or_else(|_| {
+            self.wrong.get_or_insert(StoreError::rejected(
+                "a version, sequence or epoch is over 2^63 - 1",
+            ));
+            i64::MAX
+        })
+    }
+
+    /// The milliseconds since 1970 by the injected clock, or by the database's: when the statement came in.
+    pub(super) fn now(&mut self, injected: Option<i64>) -> &mut Self {
+        self.push("COALESCE(")
+            .number(injected)
+            .push(", CAST(floor(extract(epoch FROM statement_timestamp()) * 1000) AS BIGINT))")
+    }
+
+    fn value<T>(&mut self, value: T, literal: impl FnOnce(&mut String)) -> &mut Self
+    where
+        T: for<'q> sqlx::Encode<'q, Postgres> + sqlx::Type<Postgres>,
+    {
+        let literal = match self.statements {
+            Statements::Prepared => None,
+            Statements::Inline => {
+                let mut text = String::new();
+                literal(&mut text);
+                Some(text)
+            }
+        };
+        self.either(value, literal)
+    }
+
+    fn literals<T>(&self, values: &[T], of: &str, each: impl Fn(&mut String, &T)) -> Option<String> {
+        match self.statements {
+            Statements::Prepared => None,
+            Statements::Inline => {
+                let mut text = String::from("CAST(ARRAY[");
+                for (index, value) in values.iter().enumerate() {
+                    if index > 0 {
+                        text.push_str(", ");
+                    }
+                    each(&mut text, value);
+                }
+                text.push_str("] AS ");
+                text.push_str(of);
+                text.push_str("[])");
+                Some(text)
+            }
+        }
+    }
+
+    fn either<T>(&mut self, value: T, literal: Option<String>) -> &mut Self
+    where
+        T: for<'q> sqlx::Encode<'q, Postgres> + sqlx::Type<Postgres>,
+    {
+        match literal {
+            Some(literal) => self.text.push_str(&literal),
+            None => {
+                self.bound += 1;
+                #[cfg(test)]
+                self.types.push(T::type_info().to_string());
+                // A String takes whatever is written into it.
+                let _ = write!(self.text, "${}", self.bound);
+                if let Err(error) = self.arguments.add(value) {
+                    self.wrong
+                        .get_or_insert(StoreError::rejected("a value can't be bound").caused_by(error));
+                }
+            }
+        }
+        self
+    }
+
+    /// How PostgreSQL would run it with its values.
+    #[cfg(test)]
+    #[allow(clippy::unwrap_used, reason = "a test fails by it")]
+    pub(super) async fn plan(mut self, conn: &mut PgConnection) -> Vec<String> {
+        self.text.insert_str(0, "EXPLAIN ");
+        let steps = self.all(conn).await.unwrap();
+        steps.iter().map(|step| step.get(0)).collect()
+    }
+
+    /// How PostgreSQL would run it with whatever values, as it does once it has run a prepared statement a few times.
+    #[cfg(test)]
+    #[allow(clippy::unwrap_used, reason = "a test fails by it")]
+    pub(super) async fn plan_of_any(self, conn: &mut PgConnection) -> Vec<String> {
+        let (text, types) = (self.text, self.types);
+        let (list, nulls) = (types.join(", "), vec!["NULL"; types.len()].join(", "));
+        let list = if list.is_empty() {
+            list
+        } else {
+            format!("({list})")
+        };
+        let nulls = if nulls.is_empty() {
+            nulls
+        } else {
+            format!("({nulls})")
+        };
+        let sql = format!(
+            "SET plan_cache_mode = force_generic_plan; PREPARE probe {list} AS {text}; \
+             EXPLAIN EXECUTE probe{nulls}; DEALLOCATE probe"
+        );
+        let steps = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(conn).await.unwrap();
+        steps.iter().map(|step| step.get(0)).collect()
+    }
+
+    /// All rows that it gives.
+    pub(super) async fn all(self, conn: &mut PgConnection) -> Result<Vec<PgRow>, Failure> {
+        if let Some(error) = self.wrong {
+            return Err(error.into());
+        }
+        let text = AssertSqlSafe(self.text);
+        let rows = match self.statements {
+            Statements::Prepared => sqlx::query_with(text, self.arguments).fetch_all(conn).await,
+            Statements::Inline => sqlx::raw_sql(text).fetch_all(conn).await,
+        };
+        Ok(rows?)
+    }
+}
+
+fn write_text(text: &mut String, value: Option<&str>) {
+    let plain = |value: &str| {
+        value
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-./:@+= ".contains(&byte))
+    };
+    match value {
+        None => text.push_str("CAST(NULL AS TEXT)"),
+        Some(value) if plain(value) => {
+            text.push('\'');
+            text.push_str(value);
+            text.push('\'');
+        }
+        Some(value) => {
+            text.push_str("convert_from(");
+            write_bytes(text, value.as_bytes());
+            text.push_str(", 'UTF8')");
+        }
+    }
+}
+
+fn write_bytes(text: &mut String, value: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    text.reserve(2 * value.len() + 20);
+    text.push_str("decode('");
+    for byte in value {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text.push_str("', 'hex')");
+}
+
+fn write_uuid(text: &mut String, value: Option<Uuid>) {
+    match value {
+        None => text.push_str("CAST(NULL AS UUID)"),
+        Some(id) => {
+            let _ = write!(text, "CAST('{id}' AS UUID)");
+        }
+    }
+}
+
+fn write_number(text: &mut String, value: Option<i64>) {
+    match value {
+        None => text.push_str("CAST(NULL AS BIGINT)"),
+        Some(value) => {
+            let _ = write!(text, "CAST('{value}' AS BIGINT)");
+        }
+    }
+}
+
+pub(super) fn tenant_text(tenant: &Tenant) -> Arc<str> {
+    tenant.to_string().into()
+}
+
+/// So that a time and a duration together are no overflow.
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis())
+        .unwrap_or(i64::MAX)
+        .min(1 << 52)
+}
+
+/// The columns that name jobs, as arrays.
+pub(super) fn job_keys(script: &mut Script, keys: &[JobKey]) {
+    let text = |text: &str| Some(text.to_owned());
+    script.texts(keys.iter().map(|key| text(key.queue.as_str())).collect());
+    script.push(", ");
+    row_keys(script, keys.iter().map(|key| key.row));
+    script.push(", ");
+    script.uuids(keys.iter().map(|key| Some(key.child)).collect());
+}
+
+/// The columns that name rows, as arrays.
+pub(super) fn row_keys(script: &mut Script, keys: impl Iterator<Item = RowKey> + Clone) {
+    script.texts(
+        keys.clone()
+            .map(|key| Some(key.kind.as_str().to_owned()))
+            .collect(),
+    );
+    script.push(", ");
+    script.uuids(keys.map(|key| Some(key.id)).collect());
+}
+
+/// Reads a row's columns from left to right.
+pub(super) struct Columns<'r> {
+    row: &'r PgRow,
+    next: usize,
+}
+
+impl<'r> Columns<'r> {
+    pub(super) fn of(row: &'r PgRow) -> Self {
+        Self { row, next: 0 }
+    }
+
+    pub(super) fn next<T>(&mut self) -> Result<T, Failure>
+    where
+        T: sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
+    {
+        let at = self.next;
+        self.next += 1;
+        Ok(self.row.try_get(at)?)
+    }
+
+    pub(super) fn number<T: TryFrom<i64>>(&mut self) -> Result<T, Failure> {
+        T::try_from(self.next::<i64>()?)
+            .map_err(|_| StoreError::corrupt("a number is out of its range").into())
+    }
+
+    pub(super) fn time(&mut self) -> Result<Timestamp, Failure> {
+        self.next().map(Timestamp::from_millis)
+    }
+
+    pub(super) fn optional_time(&mut self) -> Result<Option<Timestamp>, Failure> {
+        Ok(self.next::<Option<i64>>()?.map(Timestamp::from_millis))
+    }
+
+    pub(super) fn word<T: std::str::FromStr<Err = StoreError>>(&mut self) -> Result<T, Failure> {
+        Ok(self.next::<&str>()?.parse()?)
+    }
+
+    pub(super) fn key(&mut self) -> Result<RowKey, Failure> {
+        Ok(RowKey::new(self.word()?, self.next()?))
+    }
+
+    pub(super) fn optional_key(&mut self) -> Result<Option<RowKey>, Failure> {
+        let (kind, id) = (self.next::<Option<&str>>()?, self.next::<Option<Uuid>>()?);
+        match (kind, id) {
+            (Some(kind), Some(id)) => Ok(Some(RowKey::new(kind.parse::<RowKind>()?, id))),
+            (None, None) => Ok(None),
+            (Some(_), None) | (None, Some(_)) => {
+                Err(StoreError::corrupt("half of a row's name is missing").into())
+            }
+        }
+    }
+
+    pub(super) fn tenant(&mut self) -> Result<Tenant, Failure> {
+        let text: &str = self.next()?;
+        text.parse()
+            .map_err(|_| StoreError::corrupt("a tenant can't be read").into())
+    }
+}

@@ -1,0 +1,387 @@
+//! Commits whose answer was lost, and what becomes of them.
+
+use std::time::Duration;
+
+use paymux_core::Store;
+use paymux_core::store::*;
+use paymux_sql::{PostgresOptions, PostgresStore, Statements};
+
+use crate::database::{Database, run};
+use crate::proxy::{Fault, Proxy};
+use crate::sample::Sample;
+use crate::sqlx::{self, AssertSqlSafe, PgConnection};
+
+/// A store behind a proxy, and one that reaches the server by itself.
+struct Behind {
+    proxy: Proxy,
+    store: PostgresStore,
+    direct: PostgresStore,
+}
+
+impl Behind {
+    async fn new(database: &Database, statements: Statements) -> Self {
+        let proxy = database.proxy().await;
+        let schema = database.schema();
+        let options = database.through(&proxy, &schema).statements(statements);
+        let store = options.patience(Duration::from_millis(500)).open().await.unwrap();
+        // Prepares the statement, so that a fault meets its run.
+        let warm = Sample::new(1000);
+        store.commit(&warm.tenant, &warm.batch).await.unwrap();
+        Self {
+            proxy,
+            store,
+            direct: PostgresOptions::new(database.url())
+                .schema(schema)
+                .open()
+                .await
+                .unwrap(),
+        }
+    }
+
+    #[track_caller]
+    fn unknown(sample: &Sample, committed: Result<Receipt, CommitError>) {
+        match committed {
+            Err(CommitError::Unknown(id)) => assert_eq!(id, sample.batch.commit_id),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+const BOTH: [Statements; 2] = [Statements::Prepared, Statements::Inline];
+
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_is_unknown_and_resolved_as_committed() {
+    let Some(database) = Database::find().await else {
+        return;
+    };
+    for statements in BOTH {
+        let behind = Behind::new(&database, statements).await;
+        let sample = Sample::new(1);
+        behind.proxy.next(Fault::LoseAnswer);
+        Behind::unknown(&sample, behind.store.commit(&sample.tenant, &sample.batch).await);
+        let id = sample.batch.commit_id;
+        let resolved = behind.store.resolve(&sample.tenant, id).await.unwrap();
+        let Resolved::Committed(receipt) = resolved else {
+            panic!("{resolved:?}")
+        };
+        assert!(sample.is_there(&behind.store).await);
+        let again = behind.store.commit(&sample.tenant, &sample.batch).await.unwrap();
+        assert_eq!(again, receipt);
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_was_lost_on_its_way_is_unknown_and_resolved_as_absent() {
+    let Some(database) = Database::find().await else {
+        return;
+    };
+    for statements in BOTH {
+        let behind = Behind::new(&database, statements).await;
+        let sample = Sample::new(1);
+        behind.proxy.next(Fault::LoseRequest);
+        Behind::unknown(&sample, behind.store.commit(&sample.tenant, &sample.batch).await);
+        let id = sample.batch.commit_id;
+        let resolved = behind.store.resolve(&sample.tenant, id).await.unwrap();
+        assert_eq!(resolved, Resolved::Absent);
+        assert!(!sample.is_there(&behind.store).await);
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_arrives_after_it_was_resolved_as_absent_writes_nothing() {
+    let Some(database) = Database::find().await else {
+        return;
+    };
+    for statements in BOTH {
+        let behind = Behind::new(&database, statements).await;
+        let sample = Sample::new(1);
+        behind.proxy.next(Fault::Hold);
+        let committed = behind.store.commit(&sample.tenant, &sample.batch).await;
+        Behind::unknown(&sample, committed);
+        let id = sample.batch.commit_id;
+        let resolved = behind.direct.resolve(&sample.tenant, id).await.unwrap();
+        assert_eq!(resolved, Resolved::Absent);
+        behind.proxy.release();
+        // It is run now; what is sent after it waits for nothing.
+        tokio::time::timeout(Duration::from_millis(300), std::future::pending::<()>())
+            .await
+            .unwrap_err();
+        assert!(!sample.is_there(&behind.direct).await);
+        let resolved = behind.direct.resolve(&sample.tenant, id).await.unwrap();
+        assert_eq!(resolved, Resolved::Absent);
+        match behind.direct.commit(&sample.tenant, &sample.batch).await {
+            Err(CommitError::NotCommitted(error)) => assert_eq!(error.kind(), StoreErrorKind::Rejected),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_held_commit_that_nobody_resolved_is_made_late() {
+    let Some(database) = Database::find().await else {
+        return;
+    };
+    let behind = Behind::new(&database, Statements::Prepared).await;
+    let sample = Sample::new(1);
+    behind.proxy.next(Fault::Hold);
+    Behind::unknown(&sample, behind.store.commit(&sample.tenant, &sample.batch).await);
+    behind.proxy.release();
+    for _ in 0..500 {
+        let row = behind.direct.load(&sample.tenant, &[sample.key]).await.unwrap();
+        if row[0].is_some() {
+            assert!(sample.is_there(&behind.direct).await);
+            let id = sample.batch.commit_id;
+            let resolved = behind.direct.resolve(&sample.tenant, id).await.unwrap();
+            assert!(matches!(resolved, Resolved::Committed(_)));
+            return;
+        }
+    }
+    panic!("so the tests before this one show nothing");
+}
+
+/// A host's connection that holds the row of `sample`.
+async fn holder(database: &Database, schema: &str) -> PgConnection {
+    let mut conn = database.connect().await;
+    run(
+        &mut conn,
+        &format!("BEGIN; SELECT 1 FROM \"{schema}\".paymux_rows FOR UPDATE"),
+    )
+    .await;
+    conn
+}
+
+/// The row's next version.
+fn next(sample: &Sample, seed: u32) -> Batch {
+    let mut batch = Batch::new(Sample::new(seed).batch.commit_id);
+    batch.preconditions.push(Precondition::Version(sample.key, 1));
+    batch.puts.push(Row {
+        version: 2,
+        ..sample.batch.puts[0].clone()
+    });
+    batch
+}
+
+#[tokio::test]
+async fn a_commit_that_takes_too_long_is_unknown_and_fenced_while_it_still_waits() {
+    let Some(database) = Database::find().await else {
+        return;
+    };
+    let schema = database.schema();
+    let options = PostgresOptions::new(database.url()).schema(&schema);
+    let store = options
+        .clone()
+        .patience(Duration::from_millis(400))
+        .open()
+        .await
+        .unwrap();
+    let sample = Sample::new(1);
+    store.commit(&sample.tenant, &sample.batch).await.unwrap();
+    let mut held = holder(&database, &schema).await;
+    let batch = next(&sample, 2);
+    match store.commit(&sample.tenant, &batch).await {
+        Err(CommitError::Unknown(id)) => assert_eq!(id, batch.commit_id),
+        other => panic!("{other:?}"),
+    }
+    let resolved = store.resolve(&sample.tenant, batch.commit_id).await.unwrap();
+    assert_eq!(resolved, Resolved::Absent);
+    run(&mut held, "ROLLBACK").await;
+    // The late statement has the row now, and finds its fence; the next writer comes after it.
+    let after = next(&sample, 3);
+    store.commit(&sample.tenant, &after).await.unwrap();
+    let version = store.load(&sample.tenant, &[sample.key]).await.unwrap()[0]
+        .as_ref()
+        .unwrap()
+        .version;
+    assert_eq!(version, 2);
+    let resolved = store.resolve(&sample.tenant, batch.commit_id).await.unwrap();
+    assert_eq!(resolved, Resolved::Absent);
+}
+
+#[tokio::test]
+async fn a_commit_whose_backend_is_shut_down_is_unknown() {
+    let Some(database) = Database::find().await else {
+        return;
+    };
+    let schema = database.schema();
+    let store = PostgresOptions::new(database.url())
+        .schema(&schema)
+        .open()
+        .await
+        .unwrap();
+    let sample = Sample::new(1);
+    store.commit(&sample.tenant, &sample.batch).await.unwrap();
+    let mut held = holder(&database, &schema).await;
+    let batch = next(&sample, 2);
+    let committing = tokio::spawn({
+        let (store, tenant, batch) = (store.clone(), sample.tenant.clone(), batch.clone());
+        async move { store.commit(&tenant, &batch).await }
+    });
+    let terminate = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE wait_event_type = 'Lock' AND query LIKE '%\"{schema}\"%' AND pid <> pg_backend_pid()"
+    );
+    let mut operator = database.connect().await;
+    while sqlx::raw_sql(AssertSqlSafe(terminate.clone()))
+        .fetch_all(&mut operator)
+        .await
+        .unwrap()
+        .is_empty()
+    {
+        tokio::task::yield_now().await;
+    }
+    match committing.await.unwrap() {
+        Err(CommitError::Unknown(id)) => assert_eq!(id, batch.commit_id),
+        other => panic!("{other:?}"),
+    }
+    run(&mut held, "ROLLBACK").await;
+    let resolved = store.resolve(&sample.tenant, batch.commit_id).await.unwrap();
+    assert_eq!(resolved, Resolved::Absent);
+    store.commit(&sample.tenant, &next(&sample, 3)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_is_cancelled_by_the_server_is_not_committed() {
+    let Some(database) = Database::find().await else {
+        return;
+    };
+    let schema = database.schema();
+    let store = PostgresOptions::new(database.url())
+        .schema(&schema)
+        .max_connections(1);
+    let store = store.open().await.unwrap();
+    let sample = Sample::new(1);
+    store.commit(&sample.tenant, &sample.batch).await.unwrap();
+    let mut held = holder(&database, &schema).await;
+    for (setting, code) in [("lock_timeout", "55P03"), ("statement_timeout", "57014")] {
+        let mut conn = store.pool().acquire().await.unwrap();
+        run(&mut conn, &format!("SET {setting} = '50ms'")).await;
+        drop(conn);
+        match store.commit(&sample.tenant, &next(&sample, 2)).await {
+            Err(CommitError::NotCommitted(error)) => {
+                assert_eq!(error.kind(), StoreErrorKind::Locked, "{code}: {error}");
+            }
+            other => panic!("{code}: {other:?}"),
+        }
+    }
+    run(&mut held, "ROLLBACK").await;
+    store.commit(&sample.tenant, &next(&sample, 2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_connection_nothing_is_in_doubt() {
+    let Some(database) = Database::find().await else {
+        return;
+    };
+    let store = database
+        .options()
+        .max_connections(1)
+        .patience(Duration::from_millis(400));
+    let store = store.open().await.unwrap();
+    let busy = store.pool().acquire().await.unwrap();
+    let sample = Sample::new(1);
+    match store.commit(&sample.tenant, &sample.batch).await {
+        Err(CommitError::NotCommitted(error)) => assert_eq!(error.kind(), StoreErrorKind::Unavailable),
+        other => panic!("{other:?}"),
+    }
+    drop(busy);
+    store.commit(&sample.tenant, &sample.batch).await.unwrap();
+}
+
+/// A trigger that raises an error of that SQLSTATE at each event, the first so many times.
+async fn raises(database: &Database, schema: &str, code: &str, times: u32) {
+    let sql = "SET search_path TO \"SCHEMA\"; CREATE SEQUENCE IF NOT EXISTS tries; SELECT setval('tries', 1, false);
+        CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('\"SCHEMA\".tries') <= TIMES THEN RAISE EXCEPTION 'no' USING ERRCODE = 'SQLSTATE'; END IF;
+            RETURN NEW; END $$;
+        DROP TRIGGER IF EXISTS refuse ON paymux_commits;
+        CREATE TRIGGER refuse BEFORE INSERT ON paymux_commits FOR EACH ROW WHEN (NEW.at IS NOT NULL)
+            EXECUTE FUNCTION refuse()";
+    let sql = sql.replace("SCHEMA", schema).replace("TIMES", &times.to_string());
+    database.run(&sql.replace("SQLSTATE", code)).await;
+}
+
+async fn tries(database: &Database, schema: &str) -> i64 {
+    let last = AssertSqlSafe(format!("SELECT last_value FROM \"{schema}\".tries"));
+    sqlx::query_scalar(last)
+        .fetch_one(&mut database.connect().await)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn each_error_means_what_the_table_says() {
+    let Some(database) = Database::find().await else {
+        return;
+    };
+    let schema = database.schema();
+    let store = PostgresOptions::new(database.url())
+        .schema(&schema)
+        .open()
+        .await
+        .unwrap();
+    for (nth, code) in [
+        "40003", "08006", "08007", "57P01", "57P02", "57P03", "XX000", "XX001",
+    ]
+    .iter()
+    .enumerate()
+    {
+        raises(&database, &schema, code, 1000).await;
+        let sample = Sample::new(nth as u32);
+        match store.commit(&sample.tenant, &sample.batch).await {
+            Err(CommitError::Unknown(id)) => assert_eq!(id, sample.batch.commit_id),
+            other => panic!("{code}: {other:?}"),
+        }
+        assert_eq!(tries(&database, &schema).await, 1, "{code}");
+        let resolved = store
+            .resolve(&sample.tenant, sample.batch.commit_id)
+            .await
+            .unwrap();
+        assert_eq!(resolved, Resolved::Absent, "{code}");
+    }
+    let refused = [
+        ("40001", StoreErrorKind::Locked, 10),
+        ("40P01", StoreErrorKind::Locked, 10),
+        ("57014", StoreErrorKind::Locked, 1),
+        ("55P03", StoreErrorKind::Locked, 1),
+        ("25006", StoreErrorKind::ReadOnly, 1),
+        ("42501", StoreErrorKind::ReadOnly, 1),
+        ("53100", StoreErrorKind::Unavailable, 1),
+        ("P0001", StoreErrorKind::Unavailable, 1),
+    ];
+    for (nth, (code, kind, runs)) in refused.into_iter().enumerate() {
+        raises(&database, &schema, code, 1000).await;
+        let sample = Sample::new(100 + nth as u32);
+        match store.commit(&sample.tenant, &sample.batch).await {
+            Err(CommitError::NotCommitted(error)) => assert_eq!(error.kind(), kind, "{code}: {error}"),
+            other => panic!("{code}: {other:?}"),
+        }
+        assert_eq!(tries(&database, &schema).await, runs, "{code}");
+        assert!(!sample.is_there(&store).await, "{code}");
+    }
+    for (nth, code) in ["40001", "40P01", "23505"].iter().enumerate() {
+        raises(&database, &schema, code, 3).await;
+        let sample = Sample::new(200 + nth as u32);
+        store.commit(&sample.tenant, &sample.batch).await.unwrap();
+        assert_eq!(tries(&database, &schema).await, 4, "{code}");
+        assert!(sample.is_there(&store).await, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn text_that_postgresql_cannot_keep_is_refused() {
+    let Some(database) = Database::find().await else {
+        return;
+    };
+    for statements in BOTH {
+        let store = database.options().statements(statements).open().await.unwrap();
+        let mut sample = Sample::new(1);
+        sample.batch.puts[0].index.customer = Some("a\0b".to_owned());
+        match store.commit(&sample.tenant, &sample.batch).await {
+            Err(CommitError::NotCommitted(error)) => {
+                assert_eq!(error.kind(), StoreErrorKind::Rejected, "{error}")
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(!sample.is_there(&store).await);
+    }
+}
