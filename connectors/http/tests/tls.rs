@@ -1,5 +1,5 @@
 //! TLS that fails was not sent; what breaks off behind it is a doubt.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod server;
 

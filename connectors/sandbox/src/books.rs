@@ -299,7 +299,8 @@ impl Books {
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
     pub(crate) books: &'a mut Books,
-    change: Change,
+    /// What the file will get, where there is one.
+    change: Option<Change>,
 }
 
 impl Draft<'_> {
@@ -311,40 +312,47 @@ impl Draft<'_> {
 
     pub(crate) fn put_payment(&mut self, payment: Payment) {
         self.books.put_payment(&payment);
-        self.change
-            .payments
-            .retain(|earlier| earlier.handle != payment.handle);
-        self.change.payments.push(payment);
+        if let Some(change) = &mut self.change {
+            change.payments.retain(|earlier| earlier.handle != payment.handle);
+            change.payments.push(payment);
+        }
     }
 
     pub(crate) fn put_refund(&mut self, refund: RefundEntry) {
         self.books.put_refund(&refund);
-        self.change
-            .refunds
-            .retain(|earlier| earlier.handle != refund.handle);
-        self.change.refunds.push(refund);
+        if let Some(change) = &mut self.change {
+            change.refunds.retain(|earlier| earlier.handle != refund.handle);
+            change.refunds.push(refund);
+        }
     }
 
     pub(crate) fn put_key(&mut self, key: KeyEntry) {
-        self.books
-            .keys
-            .insert((key.account.clone(), key.key.clone()), key.clone());
-        self.change.keys.push(key);
+        if let Some(change) = &mut self.change {
+            change.keys.push(key.clone());
+        }
+        let name = (key.account.clone(), key.key.clone());
+        self.books.keys.insert(name, key);
     }
 
     pub(crate) fn put_in_work(&mut self, work: InWork) {
-        self.books.in_work.insert(work.id.clone(), work.clone());
-        self.change.in_work.push(work);
+        if let Some(change) = &mut self.change {
+            change.in_work.push(work.clone());
+        }
+        self.books.in_work.insert(work.id.clone(), work);
     }
 
     pub(crate) fn put_send(&mut self, send: Sent) {
-        self.books.put_send(send.clone());
-        self.change.sends.push(send);
+        if let Some(change) = &mut self.change {
+            change.sends.push(send.clone());
+        }
+        self.books.put_send(send);
     }
 
     pub(crate) fn put_notice(&mut self, notice: NoticeEntry) {
-        self.books.notices.push(notice.clone());
-        self.change.notices.push(notice);
+        if let Some(change) = &mut self.change {
+            change.notices.push(notice.clone());
+        }
+        self.books.notices.push(notice);
     }
 
     /// Takes the webhooks that wait to be posted.
@@ -352,7 +360,9 @@ impl Draft<'_> {
         let waiting = self.books.unposted().to_vec();
         if !waiting.is_empty() {
             self.books.posted = self.books.notices.len();
-            self.change.posted = Some(self.books.posted);
+            if let Some(change) = &mut self.change {
+                change.posted = Some(self.books.posted);
+            }
         }
         waiting
     }
@@ -397,18 +407,18 @@ impl Ledger {
         kept.locked(|kept| {
             let mut draft = Draft {
                 books: &mut kept.books,
-                change: Change::default(),
+                change: kept.file.is_some().then(Change::default),
             };
             let result = make(&mut draft);
-            let mut change = draft.change;
-            change.ids = kept.books.ids;
-            if let (Some(file), false) = (&mut kept.file, change.is_empty())
-                && let Err(error) = file.append(&change)
-            {
-                // What was written, if anything, is read again or cut off by the next change.
-                kept.books = Books::default();
-                file.read = 0;
-                return Err(error);
+            let change = draft.change.filter(|change| !change.is_empty());
+            if let (Some(file), Some(mut change)) = (&mut kept.file, change) {
+                change.ids = kept.books.ids;
+                if let Err(error) = file.append(&change) {
+                    // What was written, if anything, is read again or cut off by the next change.
+                    kept.books = Books::default();
+                    file.read = 0;
+                    return Err(error);
+                }
             }
             Ok(result)
         })

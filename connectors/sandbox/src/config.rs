@@ -88,7 +88,7 @@ impl Sandbox {
             .shapes
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        shapes.insert(account.to_owned(), self.shape.clone());
+        shapes.insert(account.to_owned(), Arc::new(self.shape.clone()));
         drop(shapes);
         let account = AccountRef::new(self.processor.connector.clone(), account);
         connector::connect(self.processor.clone(), account, &self.shape)

@@ -87,7 +87,7 @@
 //! |---|---|
 //! | 200, 201 | done, pending, or waiting for the payer, as the body says |
 //! | 402 | an authoritative no, with its reason |
-//! | 400, 401, 404, 422, 429 | nothing was executed: the request is wrong, or there are too many |
+//! | 400, 401, 404, 422, 429 | with the processor's own `{"error": …}`: nothing was executed, the request is wrong or there are too many |
 //! | 409 | the key is in use or was used with another body, or the payment was confirmed before: proves nothing |
 //! | 5xx | proves nothing |
 //!

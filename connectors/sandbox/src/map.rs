@@ -13,13 +13,13 @@ use paymux_core::{
 };
 use serde::Serialize;
 
-use crate::error::{DECLINES, STATUSES};
+use crate::error::{DECLINES, STATUSES, own_error};
 use crate::ledger::PaymentState;
 use crate::processor::{KEY_HEADER, secret_key};
 use crate::wire::{
-    ActionObject, ActionWhat, ClosePayment, CompletePayment, Confirm, ConfirmPayment, ErrorObject,
-    IncrementObject, List, Method, NewCapture, NewIncrement, NewPayment, NewRefund, OperationObject,
-    OperationState, PaymentObject, escape,
+    ActionObject, ActionWhat, ClosePayment, CompletePayment, Confirm, ConfirmPayment, IncrementObject, List,
+    Method, NewCapture, NewIncrement, NewPayment, NewRefund, OperationObject, OperationState, PaymentObject,
+    escape,
 };
 
 /// The processor's API, as one account uses it.
@@ -288,8 +288,7 @@ impl Exchange<op::LookUpRefund> for Api {
 
 /// Whether the processor itself says that there is no such `object`: a proxy's 404 says nothing of its books.
 fn absent(answer: &Response, object: &str) -> Result<(), CallError> {
-    let said: ErrorObject = answer.json()?;
-    if said.error == object {
+    if own_error(answer)? == object {
         Ok(())
     } else {
         Err(CallError::unknown("something else than the object wasn't found"))

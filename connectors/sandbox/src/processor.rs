@@ -38,7 +38,7 @@ pub(crate) struct Processor {
     pub(crate) connector: ConnectorId,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) shapes: Arc<Mutex<BTreeMap<String, Shape>>>,
+    pub(crate) shapes: Arc<Mutex<BTreeMap<String, Arc<Shape>>>>,
     pub(crate) faults: Faults,
 }
 
@@ -167,7 +167,7 @@ impl Processor {
         format!("{prefix}_{}", base32(mix(self.seed, draft.next_id())))
     }
 
-    pub(crate) fn shape(&self, account: &str) -> Shape {
+    pub(crate) fn shape(&self, account: &str) -> Arc<Shape> {
         let shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
         shapes.get(account).cloned().unwrap_or_default()
     }
@@ -347,7 +347,8 @@ impl Arrival {
             hash: request
                 .wire_hash()
                 .iter()
-                .map(|byte| format!("{byte:02x}"))
+                .flat_map(|byte| [byte >> 4, byte & 15])
+                .filter_map(|digit| char::from_digit(u32::from(digit), 16))
                 .collect(),
             body: serde_json::from_slice(request.bytes()).unwrap_or_default(),
         }
@@ -362,7 +363,7 @@ impl Arrival {
     }
 
     fn read<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        serde_json::from_value(self.body.clone()).map_err(|_| Refusal(400, "body"))
+        T::deserialize(&self.body).map_err(|_| Refusal(400, "body"))
     }
 
     fn call(&self) -> Option<Call> {

@@ -204,13 +204,6 @@ pub(crate) struct List<T> {
     pub(crate) items: Vec<T>,
 }
 
-/// A refusal.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct ErrorObject {
-    /// What was wrong; at 404, what isn't there.
-    pub(crate) error: String,
-}
-
 /// What is posted to webhook endpoints.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Event {

@@ -2,15 +2,18 @@
 
 use paymux_core::connector::prelude::*;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
-use crate::wire::{ApiError, ErrorBody};
+use crate::wire::ApiError;
 
 /// docs.stripe.com/api/errors: 200 and 402 come with what happened. A request that fails validation, lacks permission,
 /// names nothing or runs into a limit isn't executed, and Stripe saves no result for its key
 /// (docs.stripe.com/api/idempotent_requests, docs.stripe.com/rate-limits).
+/// A status proves something only with Stripe's own error beneath it: what stands between may answer 403 or 404 too.
 const STATUSES: StatusTable = StatusTable::new()
     .answers(&[200, 402])
-    .refuses(&[400, 401, 403, 404, 429], "docs.stripe.com/api/errors");
+    .refuses(&[400, 401, 403, 404, 429], "docs.stripe.com/api/errors")
+    .refusal_body(|answer| own_error(answer).is_ok_and(|error| about_the_request(&error)));
 
 /// The types of error that say something about the request itself. `idempotency_error` speaks of the key, and of what
 /// became of the first request with it says nothing; `api_error` is Stripe's own trouble.
@@ -32,34 +35,32 @@ pub(crate) fn read<T: DeserializeOwned>(answer: &Response) -> Result<Answer<T>, 
     match answer.status().as_u16() {
         200 => STATUSES.read(answer).map(Answer::Object),
         402 => {
-            let body: ErrorBody = answer.json()?;
-            if about_the_request(&body.error) {
-                Ok(Answer::Declined(decline(&body.error)))
+            let error = own_error(answer)?;
+            if about_the_request(&error) {
+                Ok(Answer::Declined(decline(&error)))
             } else {
                 Err(CallError::unknown(
                     "status 402 with an error that isn't a decline",
                 ))
             }
         }
-        _ => Err(refusal(answer)),
+        _ => Err(STATUSES.error(answer)),
     }
 }
 
 /// As [`read`], for a confirmation. That the payment isn't in a state to be confirmed is no proof there: it may be in
 /// that state because an earlier confirmation went through, so it is read again.
 pub(crate) fn read_confirmation<T: DeserializeOwned>(answer: &Response) -> Result<Answer<T>, CallError> {
-    if answer.status().as_u16() == 400 {
-        let body: ErrorBody = answer.json()?;
-        if body.error.code.as_deref() == Some("payment_intent_unexpected_state") {
-            return Err(CallError::unknown("the payment isn't in a state to be confirmed"));
-        }
+    let unexpected = |error: ApiError| error.code.as_deref() == Some("payment_intent_unexpected_state");
+    if answer.status().as_u16() != 200 && own_error(answer).is_ok_and(unexpected) {
+        return Err(CallError::unknown("the payment isn't in a state to be confirmed"));
     }
     read(answer)
 }
 
 /// As [`read`], for reads: `None` where there is nothing of that identifier.
 pub(crate) fn read_existing<T: DeserializeOwned>(answer: &Response) -> Result<Option<T>, CallError> {
-    if answer.status().as_u16() == 404 && refusal(answer).is_refusal() {
+    if answer.status().as_u16() == 404 && STATUSES.prove(answer).is_some() {
         return Ok(None);
     }
     match read(answer)? {
@@ -68,16 +69,13 @@ pub(crate) fn read_existing<T: DeserializeOwned>(answer: &Response) -> Result<Op
     }
 }
 
-/// A status proves something only with Stripe's own error beneath it: what stands between may answer 403 or 404 too.
-fn refusal(answer: &Response) -> CallError {
-    match (STATUSES.prove(answer), answer.json::<ErrorBody>()) {
-        (Some(proof), Ok(body)) if about_the_request(&body.error) => CallError::refused(proof),
-        (Some(_), _) => CallError::unknown(format!(
-            "status {} without an error that proves anything",
-            answer.status().as_u16()
-        )),
-        (None, _) => STATUSES.error(answer),
-    }
+/// Stripe's error: an object in an object. Deriving alone would take lists for them, as somebody else may write one.
+fn own_error(answer: &Response) -> Result<ApiError, CallError> {
+    let mut body: Map<String, Value> = answer.json()?;
+    let error = body.remove("error").filter(Value::is_object);
+    error
+        .and_then(|error| serde_json::from_value(error).ok())
+        .ok_or_else(|| CallError::unknown("an error that isn't Stripe's"))
 }
 
 fn about_the_request(error: &ApiError) -> bool {
@@ -105,6 +103,7 @@ use DeclineKind::{AuthenticationRequired, Hard, Soft};
 #[rustfmt::skip]
 const DECLINES: DeclineTable = DeclineTable::of(&[
     ("authentication_required", Code::AuthenticationRequired, AuthenticationRequired),
+    ("authentication_not_handled", Code::AuthenticationRequired, AuthenticationRequired),
     ("approve_with_id", Code::CallIssuer, Soft),
     ("call_issuer", Code::CallIssuer, Hard),
     ("card_not_supported", Code::CardNotSupported, Hard),

@@ -218,9 +218,9 @@ impl Exchange<op::Refund> for Stripe {
         Ok(self.post("/v1/refunds".to_owned(), key, form))
     }
 
-    fn report(&self, _: &op::Refund, answer: &Response) -> Result<RefundReport, CallError> {
+    fn report(&self, op: &op::Refund, answer: &Response) -> Result<RefundReport, CallError> {
         match error::read::<wire::Refund>(answer)? {
-            Answer::Object(refund) => refund.report(),
+            Answer::Object(refund) => refund.report(&op.reference),
             Answer::Declined(decline) => Ok(RefundReport::Failed(decline)),
         }
     }
@@ -234,7 +234,9 @@ impl Exchange<op::ReadRefund> for Stripe {
 
     fn report(&self, op: &op::ReadRefund, answer: &Response) -> Result<RefundReadReport, CallError> {
         match error::read_existing::<wire::Refund>(answer)? {
-            Some(refund) if refund.id == op.handle.as_str() => Ok(RefundReadReport::Found(refund.report()?)),
+            Some(refund) if refund.id == op.handle.as_str() => {
+                Ok(RefundReadReport::Found(refund.report(&op.reference)?))
+            }
             Some(_) => Err(CallError::unknown("another refund than was asked for")),
             None => Ok(RefundReadReport::NotFound),
         }
@@ -260,7 +262,7 @@ impl Exchange<op::LookUpRefund> for Stripe {
             .iter()
             .filter(|refund| refund.reference() == Some(op.reference.as_str()));
         match (ours.next(), ours.next(), list.has_more) {
-            (Some(refund), None, _) => Ok(RefundReadReport::Found(refund.report()?)),
+            (Some(refund), None, _) => Ok(RefundReadReport::Found(refund.report(&op.reference)?)),
             (Some(_), Some(_), _) => Err(CallError::unknown("two refunds, one reference")),
             (None, _, true) => Err(CallError::unknown("more refunds than one page holds")),
             (None, _, false) => Ok(RefundReadReport::NotFound),

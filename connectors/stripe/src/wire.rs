@@ -126,12 +126,7 @@ pub(crate) struct List<T> {
     pub(crate) has_more: bool,
 }
 
-/// docs.stripe.com/api/errors
-#[derive(Deserialize)]
-pub(crate) struct ErrorBody {
-    pub(crate) error: ApiError,
-}
-
+/// docs.stripe.com/api/errors, `error`
 #[derive(Deserialize)]
 pub(crate) struct ApiError {
     #[serde(rename = "type")]
@@ -315,5 +310,42 @@ fn encode(text: &str, out: &mut String) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_unit_of_every_currency_is_counted_as_stripes_lists_say() -> Result<(), Box<dyn std::error::Error>>
+    {
+        let facts: Value = serde_json::from_str(include_str!("../tests/facts/docs.json"))?;
+        let listed = |list: &str, currency: Currency| {
+            facts[list]
+                .as_array()
+                .is_some_and(|codes| codes.iter().any(|code| code == currency.code()))
+        };
+        let mut found = 0;
+        for currency in CURRENCIES.iter().copied() {
+            let two_decimals = listed("whole_but_written_with_two_decimals", currency);
+            let (whole, three_decimals) = (
+                listed("zero_decimal", currency),
+                listed("three_decimal", currency),
+            );
+            found += usize::from(two_decimals || whole || three_decimals);
+            let expected = match (two_decimals, whole, three_decimals) {
+                (true, _, false) | (false, false, false) => 100,
+                (false, true, false) => 1,
+                (false, false, true) => 1_000,
+                (_, _, true) => return Err(format!("{currency} is on two lists").into()),
+            };
+            let one = Money::from_minor(10_i64.pow(currency.exponent()), currency);
+            let sent = units(one).map_err(|refused| refused.fault().to_string())?;
+            assert_eq!(sent, expected, "{currency}");
+            assert_eq!(money(expected, currency), Some(one), "{currency}");
+        }
+        assert_eq!(found, 16 + 5 + 1, "each that is listed is taken, UGX twice");
+        Ok(())
     }
 }

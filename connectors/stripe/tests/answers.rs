@@ -1,5 +1,5 @@
 //! What the connector makes of Stripe's answers, as its documentation writes them.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by it")]
 
 mod fixture;
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fixture::*;
 use paymux_core::connector::prelude::*;
-use paymux_core::connector::{Contradiction, NotExecuted, Outcome};
+use paymux_core::connector::{Contradiction, NotExecuted, Outcome, outcome_of};
 use paymux_core::{RefundReason, ThreeDs};
 use serde_json::{Value, json};
 
@@ -307,25 +307,25 @@ fn a_decline_is_an_answer() {
     }
 }
 
-/// docs.stripe.com/declines/codes
+/// docs.stripe.com/declines/codes, docs.stripe.com/refunds#failed-refunds
 #[test]
-fn every_decline_code_of_stripes_list_is_mapped() {
-    let listed = "authentication_required approve_with_id call_issuer card_not_supported card_velocity_exceeded \
-        currency_not_supported do_not_honor do_not_try_again duplicate_transaction expired_card fraudulent \
-        generic_decline incorrect_number incorrect_cvc incorrect_pin incorrect_address incorrect_zip \
-        insufficient_funds invalid_account invalid_amount invalid_cvc invalid_expiry_month invalid_expiry_year \
-        invalid_number invalid_pin issuer_not_available lost_card merchant_blacklist \
-        mobile_device_authentication_required new_account_information_available no_action_taken not_permitted \
-        offline_pin_required online_or_offline_pin_required pickup_card pin_try_exceeded processing_error \
-        reenter_transaction restricted_card revocation_of_all_authorizations revocation_of_authorization \
-        security_violation service_not_allowed stolen_card stop_payment_order testmode_decline \
-        transaction_not_allowed try_again_later withdrawal_count_limit_exceeded";
-    for code in listed.split_whitespace() {
+fn every_decline_code_of_stripes_lists_is_mapped() {
+    let facts: Value = serde_json::from_str(include_str!("facts/docs.json")).unwrap();
+    for code in facts["decline_code"].as_array().unwrap() {
+        let code = code.as_str().unwrap();
         let outcome = execute().outcome(&connector(), 402, declined("card_declined", Some(code)));
         let Outcome::Answered(AuthorizeReport::Declined(decline)) = outcome else {
             panic!("{outcome:?}")
         };
         assert_ne!(decline.code(), DeclineCode::Unmapped, "{code}");
+    }
+    for reason in facts["refund.failure_reason"].as_array().unwrap() {
+        let failed = refunded("failed", json!({ "failure_reason": reason }));
+        let outcome = read_refund().outcome(&connector(), 200, failed);
+        let Outcome::Answered(RefundReadReport::Found(RefundReport::Failed(decline))) = outcome else {
+            panic!("{reason}: {outcome:?}")
+        };
+        assert_ne!(decline.code(), DeclineCode::Unmapped, "{reason}");
     }
 }
 
@@ -363,6 +363,11 @@ fn all_else_is_a_doubt() {
         (403, json!("blocked by a firewall")),
         (404, json!({ "error": "Not found" })),
         (429, json!({})),
+        (429, json!({ "error": { "message": "slow down" } })),
+        (
+            401,
+            json!({ "error": "unauthorized", "error_description": "no token" }),
+        ),
         (408, error("invalid_request_error", None)),
         (425, error("invalid_request_error", None)),
         (301, json!({})),
@@ -383,6 +388,19 @@ fn all_else_is_a_doubt() {
     for (status, body) in doubts {
         let outcome = execute().outcome(&connector(), status, body.clone());
         assert!(is_unknown(&outcome), "{status} {body}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_page_of_what_stands_between_proves_nothing() {
+    for status in [400, 401, 403, 404, 429] {
+        for body in ["<html><h1>Too many requests</h1></html>", "", "Unauthorized"] {
+            let made = Response::new(status, json!({}));
+            let answer = Response::from_parts(made.status(), made.headers().clone(), body.into());
+            let connector = connector();
+            let outcome = outcome_of(Asked::exchange(&connector), &execute(), &answer, Echoes::Nothing);
+            assert!(is_unknown(&outcome), "{status} {body}: {outcome:?}");
+        }
     }
 }
 
@@ -682,4 +700,41 @@ fn amounts_come_back_as_they_went() {
         is_unknown(&op.outcome(&connector(), 200, odd)),
         "a part of a króna"
     );
+}
+
+/// Something between may write its errors as lists, which fields without names would take for Stripe's.
+#[test]
+fn a_list_proves_nothing() {
+    let (connector, op) = (connector(), capture(1000, Rest::Release));
+    for body in [
+        json!([["invalid_request_error", null, null]]),
+        json!({ "error": ["invalid_request_error", null, null] }),
+    ] {
+        for status in [400, 402, 403, 404, 429] {
+            let outcome = op.outcome(&connector, status, body.clone());
+            assert!(
+                matches!(outcome, Outcome::Unknown(_)),
+                "{status} {body}: {outcome:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn another_refunds_failure_is_not_ours() {
+    let connector = connector();
+    let failed = |n| {
+        let metadata = json!({ "paymux": reference(n) });
+        json!({ "id": "re_1", "amount": 400, "currency": "eur", "status": "failed", "metadata": metadata })
+    };
+    let asked = refund(RefundReason::RequestedByCustomer);
+    let ours = asked.outcome(&connector, 200, failed(6));
+    assert!(
+        matches!(ours, Outcome::Answered(RefundReport::Failed(_))),
+        "{ours:?}"
+    );
+    let other = asked.outcome(&connector, 200, failed(7));
+    assert!(matches!(other, Outcome::Unknown(_)), "{other:?}");
+    let read = read_refund().outcome(&connector, 200, failed(7));
+    assert!(matches!(read, Outcome::Unknown(_)), "{read:?}");
 }

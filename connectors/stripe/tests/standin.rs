@@ -1,5 +1,5 @@
 //! The connector over HTTP against the stand-in: what is lost, repeated, late or refused, and what money moved.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by it")]
 
 mod fixture;
 mod server;

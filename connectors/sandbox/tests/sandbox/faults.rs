@@ -5,8 +5,8 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use paymux_core::connector::{
-    AuthorizeReport, CaptureReport, Contradiction, Key, LookUpReport, NotExecuted, Outcome, ReadReport,
-    RefundReadReport, ReplaysErrors, Request, op,
+    Authorization, AuthorizeReport, CaptureReport, Contradiction, Echoes, Key, LookUpReport, NotExecuted,
+    Outcome, ReadReport, RefundReadReport, ReplaysErrors, Request, Response, op, outcome_of,
 };
 use paymux_core::{CaptureMethod, DeclineCode, PaymentMethod, Rest};
 use paymux_sandbox::{Call, Fate, FaultKind, Shape};
@@ -350,5 +350,39 @@ fn a_decline_at_one_account_leaves_the_card_good() {
             3,
             "the other account's, and the call that wasn't made"
         );
+    }
+}
+
+#[test]
+fn a_refusal_that_isn_t_the_processor_s_own_is_a_doubt() {
+    let caller = Caller::new(Shape::default());
+    let connector = caller.sandbox.connector("main");
+    let method = PaymentMethod::card_token("tok_approve");
+    let op = op::Authorize::new("0123", eur(10_000), method, CaptureMethod::Automatic);
+    let Some(Authorization::OneCall(_, exchange)) = connector.slots().authorize() else {
+        panic!("one call")
+    };
+    let heard = |status: u16, body: &'static str| {
+        let made = Response::new(status, serde_json::json!({}));
+        let answer = Response::from_parts(made.status(), made.headers().clone(), body.into());
+        outcome_of(exchange.as_ref(), &op, &answer, Echoes::AmountAndReference)
+    };
+    for status in [400, 401, 404, 422, 429] {
+        let own = heard(status, r#"{"error":"amount"}"#);
+        assert!(matches!(own, Outcome::NotExecuted(_)), "{status}: {own:?}");
+        for body in [
+            "",
+            "<html>Too many requests</html>",
+            "{}",
+            r#"{"error":{"code":"x"}}"#,
+            r#"["forbidden"]"#,
+            r#"{"error":"unauthorized","error_description":"of the gateway's"}"#,
+        ] {
+            let foreign = heard(status, body);
+            assert!(
+                matches!(foreign, Outcome::Unknown(_)),
+                "{status} {body}: {foreign:?}"
+            );
+        }
     }
 }

@@ -195,8 +195,8 @@ impl wire::Refund {
         self.metadata.as_ref()?.paymux.as_deref()
     }
 
-    /// docs.stripe.com/api/refunds/object, `status`
-    pub(super) fn report(&self) -> Result<RefundReport, CallError> {
+    /// docs.stripe.com/api/refunds/object, `status`. A failure has no echo that core could compare with `asked`.
+    pub(super) fn report(&self, asked: &str) -> Result<RefundReport, CallError> {
         let amount = wire::money(self.amount, self.currency)
             .ok_or_else(|| CallError::unknown("an amount that Stripe doesn't write"))?;
         let reference = self
@@ -210,6 +210,9 @@ impl wire::Refund {
             // Stripe writes to the payer itself (docs.stripe.com/refunds#refund-requiring-action).
             RefundStatus::RequiresAction => {
                 RefundReport::ActionNeeded(handle, Action::new(ActionKind::Wait), echo)
+            }
+            RefundStatus::Failed if reference != asked => {
+                return Err(CallError::unknown("a failed refund with another reference"));
             }
             RefundStatus::Failed => {
                 RefundReport::Failed(error::refund_failure(self.failure_reason.as_deref()))

@@ -1,5 +1,6 @@
 //! A connector against a server on this machine, driven by hand: as the engine does it, one step at a time.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)] // each test file uses a part of it
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by it")]
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
