@@ -1,0 +1,184 @@
+//! Runs many worlds on all cores, and says what they came to.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "how long a run takes is this machine's time, and nothing in a world follows from it"
+)]
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use paymux_sim::{FaultName, Kept, Options, Report, command, run, shrink};
+
+const USAGE: &str =
+    "paymux-sim [--seeds N] [--from N] [--minutes M] [--payments N] [--store memory] [--threads N]
+           [--orders 3,7] [--without 3.0,w.2] [--trace]
+
+  --seeds     how many worlds to run: 100 without this
+  --from      the first seed: 1 without this
+  --minutes   stop after so long, whatever is left
+  --payments  orders in each world: 100 without this
+  --store     what the engines write to
+  --threads   worlds at the same time: one for each core without this
+  --orders    only these orders of each world
+  --without   without these faults
+  --trace     print what happened, line by line";
+
+/// From so many worlds on, everything that can be reached must have been.
+const ENOUGH_FOR_COVERAGE: u64 = 1_000;
+/// Each of so many worlds is run twice.
+const REPEAT_EVERY: u64 = 50;
+
+struct Asked {
+    seeds: u64,
+    from: u64,
+    minutes: Option<u64>,
+    threads: usize,
+    options: Options,
+}
+
+fn asked() -> Result<Asked, String> {
+    let mut asked = Asked {
+        seeds: 100,
+        from: 1,
+        minutes: None,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        options: Options::seed(0),
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        let number = |text: String| text.parse::<u64>().map_err(|_| format!("`{text}` is no number"));
+        match word.as_str() {
+            "--seeds" => asked.seeds = number(value()?)?,
+            "--from" => asked.from = number(value()?)?,
+            "--minutes" => asked.minutes = Some(number(value()?)?),
+            "--threads" => asked.threads = number(value()?)?.max(1) as usize,
+            "--payments" => {
+                let orders = number(value()?)?;
+                asked.options.payments = u32::try_from(orders).map_err(|_| "too many payments")?;
+            }
+            "--store" => {
+                asked.options.store = match value()?.as_str() {
+                    "memory" => Kept::Memory,
+                    other => return Err(format!("`{other}` is no store that this was built with")),
+                };
+            }
+            "--orders" => {
+                let orders = value()?;
+                let orders = orders
+                    .split(',')
+                    .filter(|text| !text.is_empty())
+                    .map(str::parse::<u32>);
+                let orders: Result<Vec<_>, _> = orders.collect();
+                asked.options.only = Some(orders.map_err(|_| "--orders takes numbers")?);
+            }
+            "--without" => {
+                let names: Result<Vec<FaultName>, String> = value()?.split(',').map(str::parse).collect();
+                asked.options.without = names?;
+            }
+            "--trace" => asked.options.trace = true,
+            _ => return Err(format!("`{word}` isn't known\n\n{USAGE}")),
+        }
+    }
+    Ok(asked)
+}
+
+fn main() -> ExitCode {
+    let asked = match asked() {
+        Ok(asked) => asked,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
+    };
+    let begun = Instant::now();
+    let report = Mutex::new(Report::default());
+    let (next, failed) = (AtomicU64::new(0), Mutex::new(None::<Options>));
+    let diverged = AtomicBool::new(false);
+    let limit = asked.minutes.map(|minutes| Duration::from_secs(minutes * 60));
+    std::thread::scope(|scope| {
+        for _ in 0..asked.threads {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= asked.seeds || limit.is_some_and(|limit| begun.elapsed() >= limit) {
+                        return;
+                    }
+                    let options = Options {
+                        seed: asked.from + number,
+                        ..asked.options.clone()
+                    };
+                    let outcome = run(&options);
+                    let again = number.is_multiple_of(REPEAT_EVERY).then(|| run(&options).hash);
+                    let mut report = locked(&report);
+                    report.add(&outcome);
+                    if let Some(hash) = again {
+                        report.repeated += 1;
+                        if hash != outcome.hash {
+                            diverged.store(true, Ordering::Relaxed);
+                            eprintln!(
+                                "seed {} doesn't go the same way twice (invariant 32)",
+                                options.seed
+                            );
+                        }
+                    }
+                    if options.trace {
+                        for line in &outcome.trace {
+                            println!("{line}");
+                        }
+                    }
+                    for violation in &outcome.violations {
+                        eprintln!(
+                            "seed {} violates invariant {} at {} ms: {}",
+                            options.seed, violation.invariant, violation.at_ms, violation.what
+                        );
+                    }
+                    if !outcome.violations.is_empty() {
+                        eprintln!("  {}", command(&options));
+                        locked(&failed).get_or_insert(options);
+                    }
+                    if report.seeds.is_multiple_of(100) {
+                        eprintln!(
+                            "{} of {} worlds, {} payments, {} faults, {} violations, {} s",
+                            report.seeds,
+                            asked.seeds,
+                            report.payments,
+                            report.faults,
+                            report.violations.len(),
+                            begun.elapsed().as_secs()
+                        );
+                    }
+                }
+            });
+        }
+    });
+    let report = locked(&report);
+    let partial = asked.options.only.is_some() || !asked.options.without.is_empty();
+    if let (Some(options), false) = (&*locked(&failed), partial) {
+        let quiet = Options {
+            trace: false,
+            ..options.clone()
+        };
+        let smallest = shrink(&quiet, &run(&quiet));
+        eprintln!("seed {} in small:\n  {}", options.seed, command(&smallest));
+    }
+    let missing = match report.seeds >= ENOUGH_FOR_COVERAGE && !partial {
+        true => report.coverage.missing(),
+        false => Vec::new(),
+    };
+    for what in &missing {
+        eprintln!("never reached: {what}");
+    }
+    println!("{}", report.json(begun.elapsed().as_secs(), &missing));
+    match report.violations.is_empty() && missing.is_empty() && !diverged.load(Ordering::Relaxed) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
