@@ -12,7 +12,7 @@ use paymux::connector::Ability;
 use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
 use paymux::store::*;
 use paymux::{
-    AccountRef, ConnectorId, Error, ErrorKind, IntentStatus, IntentUpdate, Mode, NewSession, Policy,
+    AccountRef, Clock, ConnectorId, Error, ErrorKind, IntentStatus, IntentUpdate, Mode, NewSession, Policy,
     RefundId, Retry, SessionId, SqliteOptions, SqliteStore, Volatile, prelude::*,
 };
 use support::*;
@@ -127,6 +127,77 @@ async fn the_cap_is_the_policy_s() {
         .unwrap_err();
     faulty(&error, "by");
     assert_eq!(world.mark(), before);
+}
+
+#[tokio::test]
+async fn a_currency_may_have_a_cap_of_its_own() {
+    let world = World::built(Shape::default(), &["main"], |builder| {
+        let policy = Policy::new().cap_minor(10_000).cap(money!("500 EUR"));
+        builder.policy(policy.cap(money!("1 GBP")))
+    })
+    .await;
+    let make = async |name: &str, amount| {
+        let new = NewIntent::payment(amount);
+        world.payments.create_intent(&key(name), new).await
+    };
+    assert!(make("a", money!("500 EUR")).await.is_ok());
+    assert!(make("b", money!("1 GBP")).await.is_ok());
+    assert!(make("c", money!("100 USD")).await.is_ok());
+    for (name, amount) in [
+        ("d", money!("500.01 EUR")),
+        ("e", money!("1.01 GBP")),
+        ("f", money!("100.01 USD")),
+    ] {
+        faulty(&make(name, amount).await.unwrap_err(), "amount");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_makes_no_sense_builds_nothing_and_every_bad_choice_is_named() {
+    let build = async |policy| {
+        let (runtime, _) = Runtime::test(7);
+        let sandbox = paymux::sandbox::Sandbox::seeded(7);
+        let accounts = ConnectorMap::shared([sandbox.connector("main")]).unwrap();
+        let built = paymux::Orchestrator::builder(MemoryStore::new(), accounts, runtime).policy(policy);
+        built.build().await
+    };
+    let none = std::time::Duration::ZERO;
+    let wrong = Policy::new().cap_minor(0).call_timeout(none).max_attempts(0);
+    let wrong = wrong.cap(Money::from_minor(1_000_000_000_000, Currency::EUR));
+    let wrong = wrong.recheck(2 * HOUR).sync_every(none).idle(none);
+    let error = build(wrong).await.unwrap_err();
+    for field in [
+        "policy.cap_minor",
+        "policy.cap",
+        "policy.call_timeout",
+        "policy.max_attempts",
+        "policy.recheck",
+        "policy.sync_every",
+        "policy.idle",
+    ] {
+        faulty(&error, field);
+    }
+    for wrong in [Policy::new().cap_minor(-1), Policy::new().cap_minor(i64::MAX)] {
+        faulty(&build(wrong).await.unwrap_err(), "policy.cap_minor");
+    }
+    assert!(
+        build(Policy::new().cap_minor(999_999_999_999).recheck(HOUR))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_scheduled_payment_may_not_expire_before_its_day() {
+    let world = World::new().await;
+    let now = world.clock.now();
+    for end in [now.after(HOUR), now.after(DAY)] {
+        let new = NewIntent::payment(eur(100))
+            .scheduled_for(now.after(DAY))
+            .expires_at(end);
+        let made = world.payments.schedule(&key("k"), new, card("tok_approve")).await;
+        faulty(&made.unwrap_err(), "expires_at");
+    }
 }
 
 #[test]
@@ -664,6 +735,88 @@ async fn a_database_that_can_t_be_used_is_said_with_its_remedy() {
     let error = Error::from(SqliteStore::open(&path).await.unwrap_err());
     assert_eq!(error.kind(), &ErrorKind::Store);
     assert!(error.to_string().contains("99"), "{error}");
+}
+
+/// Two releases may run over one file: what the newer one wrote is named, and never guessed at.
+#[tokio::test]
+async fn a_payment_of_a_newer_form_is_named_and_nothing_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("payments.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    let sandbox = Sandbox::seeded(7);
+    let connectors = ConnectorMap::shared([sandbox.connector("main")]).unwrap();
+    let paymux = Orchestrator::builder(store, connectors, Runtime::tokio_without_spawn())
+        .build()
+        .await
+        .unwrap();
+    let payments = paymux.tenant(tenant());
+    let new = NewIntent::payment(money!("1 EUR")).capture(CaptureMethod::Manual);
+    let held = payments
+        .create_and_confirm(&key("a"), new, card("tok_approve"))
+        .await
+        .unwrap()
+        .outcome;
+    let sends = sandbox.ledger().sends().len();
+    let mut conn = connection(&path).await;
+    let newer = "UPDATE paymux_rows SET schema = 99 WHERE kind = 'intent'";
+    let changed = paymux::sqlx::query(newer).execute(&mut conn).await.unwrap();
+    assert_eq!(changed.rows_affected(), 1);
+    let (k, id) = (key("k"), held.intent().id());
+    let errors = [
+        payments.intent(id).await.err(),
+        payments.capture(&k, id, CaptureAmount::Remaining).await.err(),
+        payments.void(&k, id).await.err(),
+        payments.sync(id).await.err(),
+    ];
+    for error in errors {
+        let error = error.unwrap();
+        assert_eq!(error.kind(), &ErrorKind::Store, "{error}");
+        let said = error.to_string();
+        assert!(said.contains("the form 99") && said.contains("upgrade"), "{said}");
+    }
+    assert_eq!(sandbox.ledger().sends().len(), sends);
+}
+
+/// A processor that may not be asked.
+#[derive(Debug)]
+struct Unasked;
+
+#[async_trait]
+impl paymux::connector::Transport for Unasked {
+    async fn send(
+        &self,
+        request: paymux::connector::Request,
+    ) -> Result<paymux::connector::Response, paymux::connector::TransportError> {
+        panic!("nothing may be sent: {request:?}")
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_no_account_takes_is_said_of_each() {
+    let stripe = |account| paymux::stripe::Stripe::new("sk_test_x", account).connector(Arc::new(Unasked));
+    let connectors = ConnectorMap::shared([stripe("first"), stripe("second")]).unwrap();
+    let (runtime, clock) = Runtime::test(7);
+    let world = World::from(runtime, clock, Sandbox::seeded(7), connectors, |builder| builder).await;
+    let before = world.mark();
+    let voucher = PaymentMethod::Voucher {
+        scheme: "boleto".to_owned(),
+    };
+    let new = NewIntent::payment(money!("1 EUR"));
+    let error = world
+        .payments
+        .create_and_confirm(&key("k"), new, voucher)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::NoRoute, "{error}");
+    let problems: Vec<_> = error
+        .faults()
+        .iter()
+        .map(|fault| fault.problem.as_str())
+        .collect();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].contains("stripe/first") && problems[1].contains("stripe/second"));
+    assert!(error.faults().iter().all(|fault| !fault.remedy.is_empty()));
+    assert_eq!(world.mark(), before);
 }
 
 async fn connection(path: &std::path::Path) -> paymux::sqlx::SqliteConnection {

@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "../storage/sql/tests/database/mod.rs"]
+mod database;
 mod support;
 
 use std::future::Future;
 
+use database::Database;
 use paymux::sandbox::Sandbox;
 use paymux::{
-    ErrorKind, IntentQuery, IntentStatus, NewSession, PaymentIntent, SessionStatus, SqliteStore, Store,
-    VoidOutcome, prelude::*,
+    ErrorKind, IntentQuery, IntentStatus, NewSession, PaymentIntent, PostgresOptions, SessionStatus, Store,
+    VoidOutcome, prelude::*, sqlx,
 };
 use support::{card, key, tenant};
 
@@ -17,10 +20,11 @@ struct Shop {
     sandbox: Sandbox,
     paymux: Orchestrator,
     payments: Payments,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
+    _database: Option<Database>,
 }
 
-async fn shop(store: impl Store, folder: tempfile::TempDir) -> Shop {
+async fn shop(store: impl Store) -> Shop {
     let sandbox = Sandbox::seeded(7);
     let connectors = ConnectorMap::shared([sandbox.connector("main")]).unwrap();
     let builder = Orchestrator::builder(store, connectors, Runtime::tokio());
@@ -29,20 +33,27 @@ async fn shop(store: impl Store, folder: tempfile::TempDir) -> Shop {
         sandbox,
         payments: paymux.tenant(tenant()),
         paymux,
-        _folder: folder,
+        _folder: None,
+        _database: None,
     }
 }
 
-/// The same on both stores.
-async fn shops() -> [Shop; 2] {
+/// The same on each store.
+async fn shops() -> Vec<Shop> {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = SqliteStore::open(folder.path().join("payments.db"))
         .await
         .unwrap();
-    [
-        shop(MemoryStore::new(), tempfile::tempdir().unwrap()).await,
-        shop(sqlite, folder).await,
-    ]
+    let mut sqlite = shop(sqlite).await;
+    sqlite._folder = Some(folder);
+    let mut shops = vec![shop(MemoryStore::new()).await, sqlite];
+    if let Some(database) = Database::find().await {
+        let options = PostgresOptions::new(database.url()).schema(database.schema());
+        let mut postgres = shop(options.open().await.unwrap()).await;
+        postgres._database = Some(database);
+        shops.push(postgres);
+    }
+    shops
 }
 
 /// So many tasks at once.

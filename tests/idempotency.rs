@@ -4,10 +4,18 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
 use http::HeaderMap;
 use paymux::sandbox::{Call, FaultKind, Shape};
-use paymux::{ErrorKind, IntentStatus, NewSession, OperationKind, ReverseOutcome, VoidOutcome, prelude::*};
+use paymux::store::{Retention, RowKind, Scope, Store, Unique, UniqueKey};
+use paymux::{
+    Clock, ErrorKind, IntentStatus, KeyLife, NewSession, OperationKind, PaymentIntent, Policy,
+    ReverseOutcome, RiskCheck, RiskStages, RiskVerdict, Timestamp, VoidOutcome, prelude::*,
+};
 use support::*;
+use tokio::sync::Barrier;
 
 fn new() -> NewIntent {
     NewIntent::payment(money!("100 EUR")).reference("order")
@@ -51,6 +59,25 @@ async fn a_replay_is_the_first_result_byte_for_byte() {
         assert_eq!(again.outcome.http_status(), first.outcome.http_status());
         assert_eq!(world.mark(), before, "{token}: nothing sent, nothing written");
     }
+}
+
+#[tokio::test]
+async fn a_key_whose_money_is_held_is_never_free_again() {
+    let world = World::new().await;
+    let pay = async || {
+        world
+            .payments
+            .create_and_confirm(&key("a"), new(), card("tok_partially_authorized"))
+            .await
+    };
+    // Less was authorized than asked; the void that follows by itself can't be sent.
+    world.fault(Call::Void, FaultKind::NotSent);
+    let first = pay().await.unwrap();
+    assert_eq!(first.outcome.intent().status(), IntentStatus::Authorized);
+    let again = pay().await.unwrap();
+    assert_eq!(again.outcome.intent().id(), first.outcome.intent().id());
+    assert_eq!(again.replay, Replay::Replayed);
+    assert_eq!(world.sandbox.ledger().payments().len(), 1);
 }
 
 #[tokio::test]
@@ -543,4 +570,265 @@ async fn a_declined_capture_or_refund_is_kept_for_its_key() {
     assert_eq!(again.replay, Replay::Replayed);
     assert!(matches!(again.outcome, RefundOutcome::Failed { .. }));
     assert_eq!(world.mark(), before);
+}
+
+async fn one_day() -> World {
+    World::built(Shape::default(), &["main"], |builder| {
+        builder.policy(Policy::new().key_life(KeyLife::ONE_DAY))
+    })
+    .await
+}
+
+async fn record(world: &World, name: &str) -> Option<Unique> {
+    let key = UniqueKey::new(Scope::Idempotency, name);
+    world.store.lookup(&tenant(), &key).await.unwrap()
+}
+
+/// Deletes the records of keys that are over, and nothing else.
+async fn purge(world: &World) {
+    let never = Timestamp::default();
+    let retention = Retention {
+        events_before: never,
+        evidence_before: never,
+        commits_before: never,
+        uniques_before: world.clock.now().after(MINUTE / 60),
+    };
+    world.paymux.purge(&retention, 100).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_is_bound_for_as_long_as_what_it_made() {
+    let world = World::new().await;
+    let pay = async || {
+        let (key, method) = (key("a"), card("tok_approve"));
+        world.payments.create_and_confirm(&key, new(), method).await
+    };
+    let first = pay().await.unwrap();
+    world.clock.advance(3_650 * DAY);
+    purge(&world).await;
+    let again = pay().await.unwrap();
+    assert_eq!(again.replay, Replay::Replayed);
+    assert_eq!(again.outcome.intent().id(), first.outcome.intent().id());
+    assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_of_one_day_charges_again_after_it_purged_or_not() {
+    for purged in [false, true] {
+        let world = one_day().await;
+        let pay = async || {
+            let (key, method) = (key("a"), card("tok_approve"));
+            world.payments.create_and_confirm(&key, new(), method).await
+        };
+        let first = pay().await.unwrap();
+        world.clock.advance(DAY - MINUTE);
+        purge(&world).await;
+        assert_eq!(pay().await.unwrap().replay, Replay::Replayed);
+        world.clock.advance(MINUTE);
+        if purged {
+            purge(&world).await;
+            assert_eq!(record(&world, "create_and_confirm/a").await, None);
+        }
+        let other = NewIntent::payment(money!("7 EUR")).reference("order");
+        let method = card("tok_approve");
+        let anew = world
+            .payments
+            .create_and_confirm(&key("a"), other.clone(), method)
+            .await
+            .unwrap();
+        assert_eq!(anew.replay, Replay::First, "another request, too, is a new one");
+        assert_ne!(anew.outcome.intent().id(), first.outcome.intent().id());
+        assert_eq!(world.sandbox.ledger().live_charges("order").len(), 2);
+        let error = pay().await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::IdempotencyMismatch);
+        world.clock.advance(DAY - MINUTE);
+        let method = card("tok_approve");
+        let again = world.payments.create_and_confirm(&key("a"), other, method).await;
+        assert_eq!(again.unwrap().replay, Replay::Replayed, "its day is its own");
+    }
+}
+
+#[tokio::test]
+async fn every_verb_takes_a_key_of_one_day_anew() {
+    let world = one_day().await;
+    let payments = &world.payments;
+    let refund = || NewRefund::part(money!("10 EUR"), RefundReason::GoodsReturned);
+    let part = || CaptureAmount::Part(money!("10 EUR"), Rest::Keep);
+    let paid = world.authorized().await;
+    let id = paid.id();
+    let session = || NewSession::payment(money!("100 EUR"));
+    let scheduled = || new().reference("idle");
+    let mut made = std::collections::BTreeSet::new();
+    for round in 1..=2 {
+        let session = payments.create_session(&key("k"), session()).await.unwrap();
+        let idle = payments.create_intent(&key("k"), scheduled()).await.unwrap();
+        let capture = payments.capture(&key("k"), id, part()).await.unwrap();
+        let refund = payments.refund(&key("k"), id, refund()).await.unwrap();
+        let replays = [session.replay, idle.replay, capture.replay, refund.replay];
+        assert_eq!(replays, [Replay::First; 4], "round {round}");
+        made.insert(session.outcome.id().to_string());
+        made.insert(idle.outcome.id().to_string());
+        made.insert(refund.outcome.refund().id().to_string());
+        world.clock.advance(DAY);
+    }
+    assert_eq!(made.len(), 6);
+    let paid = world.reread(&paid).await;
+    let totals = paid.totals();
+    assert_eq!((totals.captured, totals.refunded), (2_000, 2_000));
+    let gone = world.authorized().await;
+    let reversed = payments
+        .reverse(&key("k"), gone.id(), RefundReason::RequestedByCustomer)
+        .await
+        .unwrap();
+    assert!(
+        matches!(reversed.outcome, ReverseOutcome::Voided(_)),
+        "the refund's key is over"
+    );
+}
+
+/// A check between the look at a key's record and the first write, where all who pay meet.
+#[derive(Clone, Debug, Default)]
+struct Meeting(Arc<Mutex<Option<Arc<Barrier>>>>);
+
+#[async_trait]
+impl RiskCheck for Meeting {
+    fn stages(&self) -> RiskStages {
+        RiskStages::Before
+    }
+    async fn before(&self, _: &Tenant, _: &PaymentIntent, _: &PaymentMethod) -> paymux::Result<RiskVerdict> {
+        let meeting = self.0.lock().unwrap().clone();
+        if let Some(meeting) = meeting {
+            meeting.wait().await;
+        }
+        Ok(RiskVerdict::Allow)
+    }
+    async fn after(&self, _: &Tenant, _: &PaymentIntent) -> paymux::Result<RiskVerdict> {
+        Ok(RiskVerdict::Allow)
+    }
+}
+
+#[tokio::test]
+async fn of_two_who_found_a_key_over_one_charges() {
+    for purged in [false, true] {
+        let check = Meeting::default();
+        let world = World::built(Shape::default(), &["main"], |builder| {
+            let policy = Policy::new().key_life(KeyLife::ONE_DAY);
+            builder.policy(policy).risk(check.clone())
+        })
+        .await;
+        let pay = || {
+            let payments = world.payments.clone();
+            async move {
+                let (key, method) = (key("a"), card("tok_approve"));
+                payments.create_and_confirm(&key, new(), method).await
+            }
+        };
+        let _ = pay().await.unwrap();
+        world.clock.advance(DAY);
+
+        let meeting = Arc::new(Barrier::new(3));
+        *check.0.lock().unwrap() = Some(meeting.clone());
+        let racers = [tokio::spawn(pay()), tokio::spawn(pay())];
+        if purged {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            purge(&world).await;
+        }
+        meeting.wait().await;
+        let mut first = 0;
+        for racer in racers {
+            match racer.await.unwrap() {
+                Ok(reply) if reply.replay == Replay::First => first += 1,
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.http_status(), 409, "{error}"),
+            }
+        }
+        assert_eq!(first, 1, "purged: {purged}");
+        assert_eq!(world.sandbox.ledger().live_charges("order").len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_key_never_ends_while_its_outcome_is_unknown() {
+    let world = one_day().await;
+    let pay = async || {
+        let (key, method) = (key("a"), card("tok_charged_answer_lost"));
+        world.payments.create_and_confirm(&key, new(), method).await
+    };
+    let (intent, _) = unknown(pay().await.unwrap().outcome);
+    world.clock.advance(30 * DAY);
+    purge(&world).await;
+    let again = pay().await.unwrap();
+    assert_eq!(again.replay, Replay::Replayed);
+    assert_eq!(unknown(again.outcome).0.id(), intent.id());
+
+    // Its day begins with its result.
+    world.recover().await;
+    world.clock.advance(DAY - MINUTE);
+    purge(&world).await;
+    let again = pay().await.unwrap();
+    assert_eq!(again.replay, Replay::Replayed);
+    assert!(matches!(again.outcome, PaymentOutcome::Succeeded(_)));
+    assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+    assert_eq!(world.rows(RowKind::Intent).await.len(), 1);
+}
+
+#[tokio::test]
+async fn after_body_ttl_a_replay_is_the_resource_as_it_stands() {
+    let world = World::new().await;
+    let payments = &world.payments;
+    let held = world.authorized().await;
+    let id = held.id();
+    let part = || CaptureAmount::Part(money!("60 EUR"), Rest::Keep);
+    let capture = async || payments.capture(&key("c"), id, part()).await.unwrap();
+    let refund = async || {
+        let new = NewRefund::part(money!("10 EUR"), RefundReason::GoodsReturned);
+        payments.refund(&key("r"), id, new).await.unwrap()
+    };
+    let create = async || payments.create_intent(&key("i"), new()).await.unwrap();
+    let first = capture().await;
+    let refunded = refund().await;
+    let made = create().await;
+    let _ = payments
+        .capture(&key("d"), id, CaptureAmount::Remaining)
+        .await
+        .unwrap();
+    let _ = payments.cancel(&key("x"), made.outcome.id()).await.unwrap();
+
+    world.clock.advance(DAY - MINUTE);
+    assert_eq!(
+        text(capture().await.outcome.intent()),
+        text(first.outcome.intent())
+    );
+    assert_eq!(text(&create().await.outcome), text(&made.outcome));
+    world.clock.advance(MINUTE);
+    let before = world.mark();
+    let again = capture().await;
+    assert_eq!(again.replay, Replay::Replayed);
+    assert_eq!(text(again.outcome.intent()), text(&world.reread(&held).await));
+    assert_eq!(again.outcome.intent().totals().captured, 10_000);
+    assert_eq!(create().await.outcome.status(), IntentStatus::Cancelled);
+    let again = refund().await;
+    assert_eq!(again.replay, Replay::Replayed);
+    assert_eq!(again.outcome.refund().id(), refunded.outcome.refund().id());
+    let again = payments.cancel(&key("x"), made.outcome.id()).await.unwrap();
+    assert_eq!(again.replay, Replay::Replayed);
+    assert_eq!(world.mark(), before);
+
+    let world = World::built(Shape::default(), &["main"], |builder| {
+        builder.policy(Policy::new().body_ttl(MINUTE))
+    })
+    .await;
+    let pay = async || {
+        let (key, method) = (key("a"), card("tok_approve"));
+        world.payments.create_and_confirm(&key, new(), method).await
+    };
+    let paid = pay().await.unwrap();
+    let refund = NewRefund::available(RefundReason::GoodsReturned);
+    let id = *paid.outcome.intent().id();
+    let _ = world.payments.refund(&key("r"), &id, refund).await.unwrap();
+    assert_eq!(pay().await.unwrap().outcome.intent().totals().refunded, 0);
+    world.clock.advance(MINUTE);
+    assert_eq!(pay().await.unwrap().outcome.intent().totals().refunded, 10_000);
 }

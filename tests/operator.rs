@@ -4,9 +4,12 @@
 
 mod support;
 
+use paymux::connector::Key;
 use paymux::sandbox::{Call, FaultKind, Shape};
 use paymux::{
-    AcceptDuplicateRisk, ErrorKind, IntentStatus, OperationKind, SafeStep, UnknownQuery, prelude::*,
+    AcceptDuplicateRisk, CompensationStatus, ErrorKind, IntentStatus, IntentUpdate, OperationKind,
+    OperationStatus, PaymentIntent, ProviderKind, ProviderRef, ReviewReason, SafeStep, SubjectId,
+    UnknownOutcome, UnknownQuery, prelude::*,
 };
 use support::*;
 
@@ -168,6 +171,13 @@ async fn abandoning_waits_for_its_time_and_a_late_success_is_given_back() {
         world.sandbox.ledger().live_charges("order").is_empty(),
         "it was given back"
     );
+    let now = world.reread(&intent).await;
+    assert_eq!(now.operations()[0].status(), OperationStatus::Done);
+    assert_eq!(
+        now.unknown_operation(),
+        None,
+        "the processor has said what became of it"
+    );
 }
 
 #[tokio::test]
@@ -216,4 +226,291 @@ async fn superseding_opens_the_way_and_the_second_success_is_given_back() {
             .iter()
             .any(|(kind, _)| kind == "superseded")
     );
+}
+
+/// A charge whose answer was lost, at a processor that has nothing to read; what it would post; and what is unknown.
+async fn lost(world: &World, token: &str) -> (PaymentIntent, UnknownOutcome, Vec<paymux::Bytes>) {
+    world.fault(Call::Authorize, FaultKind::DropAnswer);
+    let (intent, seen) = unknown(world.pay(token).await);
+    let posts = world.sandbox.webhooks();
+    assert!(!posts.is_empty());
+    (intent, seen, posts.into_iter().map(|(_, body)| body).collect())
+}
+
+async fn tell(world: &World, posts: &[paymux::Bytes]) {
+    for body in posts {
+        let reply = world.post(world.resigned(body, |_| {})).await;
+        assert!(reply.response.status().is_success());
+    }
+    world.pass(HOUR).await;
+}
+
+fn found(world: &World) -> ProviderRef {
+    ProviderRef {
+        account: account("main"),
+        kind: ProviderKind::Payment,
+        id: world.sandbox.ledger().payments()[0].handle.clone(),
+    }
+}
+
+#[tokio::test]
+async fn the_processor_s_proof_wins_over_a_person_who_found_nothing() {
+    for world in World::each(Shape::bare(), &["main"]).await {
+        let (intent, seen, posts) = lost(&world, "tok_approve").await;
+        let ada = world.payments.operator(Actor::person("ada"));
+        let note = Evidence::note("nothing in the dashboard");
+        let _ = ada
+            .settle_by_hand(&seen, Verdict::NotExecuted, note)
+            .await
+            .unwrap();
+        assert_eq!(world.reread(&intent).await.status(), IntentStatus::Created);
+        tell(&world, &posts).await;
+        let now = world.reread(&intent).await;
+        assert_eq!(
+            (now.status(), now.totals().captured),
+            (IntentStatus::Succeeded, 10_000)
+        );
+        assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_a_person_took_for_not_executed_and_was_goes_back_where_it_was_paid_otherwise() {
+    for world in World::each(Shape::bare(), &["main"]).await {
+        let (intent, seen, posts) = lost(&world, "tok_approve").await;
+        let ada = world.payments.operator(Actor::person("ada"));
+        let note = Evidence::note("nothing in the dashboard");
+        let _ = ada
+            .settle_by_hand(&seen, Verdict::NotExecuted, note)
+            .await
+            .unwrap();
+        let paid = world
+            .payments
+            .confirm(&key("b"), intent.id(), card("tok_approve"))
+            .await
+            .unwrap();
+        assert!(matches!(paid.outcome, PaymentOutcome::Succeeded(_)));
+        tell(&world, &posts).await;
+        let now = world.reread(&intent).await;
+        assert_eq!(now.status(), IntentStatus::Succeeded);
+        assert_eq!(now.attempts()[0].compensation(), Some(CompensationStatus::Done));
+        assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_processor_s_no_after_a_person_s_yes_is_never_passed_over() {
+    for world in World::each(Shape::bare(), &["main"]).await {
+        let (intent, seen, posts) = lost(&world, "tok_decline_stolen_card").await;
+        let ada = world.payments.operator(Actor::person("ada"));
+        let note = Evidence::note("seen in the dashboard");
+        let verdict = Verdict::Executed(money!("100 EUR"), Some(found(&world)));
+        let _ = ada.settle_by_hand(&seen, verdict, note).await.unwrap();
+        assert_eq!(world.reread(&intent).await.status(), IntentStatus::Succeeded);
+        tell(&world, &posts).await;
+        let now = world.reread(&intent).await;
+        assert!(
+            now.status() != IntentStatus::Succeeded || now.review() == Some(ReviewReason::Contradiction),
+            "{now:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refund_is_settled_by_hand_either_way() {
+    for executed in [Verdict::Executed(money!("40 EUR"), None), Verdict::NotExecuted] {
+        for world in World::each(Shape::bare(), &["main"]).await {
+            let intent = world.paid().await;
+            world.fault(Call::Refund, FaultKind::DropAnswer);
+            let part = NewRefund::part(money!("40 EUR"), RefundReason::GoodsReturned);
+            let reply = world.payments.refund(&key("r"), intent.id(), part).await.unwrap();
+            assert!(matches!(reply.outcome, RefundOutcome::Unknown { .. }));
+            let seen = world.unknowns().await.remove(0);
+            assert_eq!(seen.subject(), SubjectId::Refund(*reply.outcome.refund().id()));
+            let ada = world.payments.operator(Actor::person("ada"));
+            let note = || Evidence::note("as the dashboard says");
+            let _ = ada.settle_by_hand(&seen, executed.clone(), note()).await.unwrap();
+            let again = ada
+                .settle_by_hand(&seen, executed.clone(), note())
+                .await
+                .unwrap_err();
+            assert_eq!(again.kind(), &ErrorKind::Stale);
+            assert!(world.unknowns().await.is_empty());
+            let refunded = if executed == Verdict::NotExecuted {
+                0
+            } else {
+                4_000
+            };
+            let now = world.reread(&intent).await;
+            assert_eq!(
+                (now.totals().refunded, now.totals().refund_pending),
+                (refunded, 0)
+            );
+            // The processor did give it back, and says so.
+            world.deliver().await;
+            world.pass(HOUR).await;
+            let now = world.reread(&intent).await;
+            assert_eq!(
+                (now.totals().refunded, now.totals().refund_pending),
+                (4_000, 0),
+                "{executed:?}"
+            );
+            assert_eq!(now.refundable(), money!("60 EUR"));
+            assert_eq!(world.sandbox.ledger().refunds().len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_decision_on_what_has_moved_since_changes_nothing() {
+    for world in World::each(Shape::bare(), &["main"]).await {
+        let (intent, seen, posts) = lost(&world, "tok_approve").await;
+        // Time passes, and the payment goes to a person: what was seen before is not what is.
+        world.pass(DAY + HOUR).await;
+        let ada = world.payments.operator(Actor::person("ada"));
+        let note = || Evidence::note("seen yesterday");
+        let before = world.mark();
+        for error in [
+            ada.settle_by_hand(&seen, Verdict::NotExecuted, note())
+                .await
+                .err(),
+            ada.abandon(&seen, note()).await.err(),
+        ] {
+            assert_eq!(error.unwrap().kind(), &ErrorKind::Stale);
+        }
+        assert_eq!(world.mark(), before);
+        let seen = world.unknowns().await.remove(0);
+        tell(&world, &posts).await;
+        let before = world.mark();
+        for error in [
+            ada.settle_by_hand(&seen, Verdict::NotExecuted, note())
+                .await
+                .err(),
+            ada.abandon(&seen, note()).await.err(),
+        ] {
+            assert_eq!(
+                error.unwrap().kind(),
+                &ErrorKind::Stale,
+                "the processor was faster"
+            );
+        }
+        assert_eq!(world.mark(), before);
+        assert_eq!(world.reread(&intent).await.status(), IntentStatus::Succeeded);
+    }
+}
+
+#[tokio::test]
+async fn only_what_waits_for_a_payer_is_superseded() {
+    let world = World::of(Shape::bare(), &["main"]).await;
+    let ada = world.payments.operator(Actor::person("ada"));
+    let attempt = |intent: &PaymentIntent| *intent.attempts()[0].id();
+    let note = || Evidence::note("in a hurry");
+    let (open, _, _) = lost(&world, "tok_approve").await;
+    let error = ada
+        .supersede(open.id(), &attempt(&open), AcceptDuplicateRisk, note())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::OperationInProgress { .. }),
+        "{error}"
+    );
+    let held = world.authorized().await;
+    let pending = world.pay("tok_pending_then_settled").await.intent().clone();
+    let waits = world.pay("tok_redirect").await.intent().clone();
+    let before = world.mark();
+    for (intent, attempt) in [
+        (&held, attempt(&held)),
+        (&pending, attempt(&pending)),
+        (&waits, attempt(&held)),
+    ] {
+        let error = ada
+            .supersede(intent.id(), &attempt, AcceptDuplicateRisk, note())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::InvalidTransition { .. }),
+            "{error}"
+        );
+    }
+    assert_eq!(world.mark(), before);
+}
+
+#[tokio::test]
+async fn an_amount_isn_t_changed_while_a_superseded_attempt_can_still_be_paid() {
+    for other in [money!("50 EUR"), money!("500 EUR")] {
+        let world = World::of(Shape::default(), &["main"]).await;
+        let intent = world.pay("tok_redirect").await.intent().clone();
+        let ada = world.payments.operator(Actor::person("ada"));
+        let attempt = *intent.attempts().last().unwrap().id();
+        let after = ada
+            .supersede(intent.id(), &attempt, AcceptDuplicateRisk, Evidence::note("away"))
+            .await
+            .unwrap();
+        let refused = world
+            .payments
+            .update(&after, IntentUpdate::new().amount(other))
+            .await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind(), &ErrorKind::Invalid);
+        assert_eq!(refused.faults()[0].field, "amount");
+        let same = world
+            .payments
+            .update(&after, IntentUpdate::new().amount(intent.amount()))
+            .await;
+        assert!(same.is_ok(), "the amount that it has");
+        let _ = world.sandbox.payer_approves(&world.handle(&intent)).unwrap();
+        world.deliver().await;
+        let now = world.reread(&intent).await;
+        assert_eq!(now.status(), IntentStatus::Succeeded);
+        assert_eq!(now.totals().captured, now.amount().minor());
+    }
+}
+
+/// What a person took for not executed, though the processor did charge.
+async fn denied(shape: Shape) -> (World, PaymentIntent) {
+    let world = World::of(shape.key(Key::None), &["main"]).await;
+    let (intent, seen) = unknown(world.pay("tok_charged_answer_lost").await);
+    let ada = world.payments.operator(Actor::person("ada"));
+    let _ = ada
+        .settle_by_hand(&seen, Verdict::NotExecuted, Evidence::note("nothing there"))
+        .await
+        .unwrap();
+    (world, intent)
+}
+
+#[tokio::test]
+async fn a_webhook_or_a_sync_brings_what_a_person_took_for_not_executed() {
+    for shape in [Shape::default(), Shape::default().authoritative_webhooks()] {
+        let (world, intent) = denied(shape).await;
+        assert!(world.deliver().await > 0);
+        assert_eq!(world.reread(&intent).await.status(), IntentStatus::Succeeded);
+    }
+    let (world, intent) = denied(Shape::default()).await;
+    let synced = world.payments.sync(intent.id()).await.unwrap();
+    assert_eq!(synced.status(), IntentStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn a_payer_who_paid_again_after_a_person_s_no_is_given_one_charge_back() {
+    let (world, intent) = denied(Shape::default()).await;
+    let _ = world
+        .payments
+        .confirm(&key("b"), intent.id(), card("tok_approve"))
+        .await
+        .unwrap();
+    assert_eq!(world.sandbox.ledger().live_charges("order").len(), 2);
+    assert!(world.deliver().await > 0);
+    world.pass(DAY).await;
+    assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+    assert_eq!(world.reread(&intent).await.status(), IntentStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn a_sync_says_that_the_account_isn_t_registered() {
+    let world = World::new().await;
+    let intent = world.authorized().await;
+    let other = ConnectorMap::shared([world.sandbox.connector("other")]).unwrap();
+    let after = world.restarted(other).await;
+    let error = after.payments.sync(intent.id()).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Connectors), "{error}");
 }

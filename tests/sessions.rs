@@ -4,8 +4,12 @@
 
 mod support;
 
+use paymux::connector::Ability;
 use paymux::sandbox::{Call, FaultKind, Shape};
-use paymux::{ErrorKind, ExpiryReason, IntentStatus, NewSession, SessionId, SessionStatus, prelude::*};
+use paymux::{
+    AcceptDuplicateRisk, ErrorKind, ExpiryReason, IntentQuery, IntentStatus, NewSession, OnLatePayment,
+    OnLateSuccess, PaymentIntent, Policy, SessionId, SessionStatus, prelude::*,
+};
 use support::*;
 
 async fn open(world: &World) -> SessionId {
@@ -142,4 +146,213 @@ async fn an_unknown_outcome_never_says_that_a_new_session_may_be_made() {
     assert_ne!(error.http_status(), 410);
     assert_eq!(world.reread(&intent).await.status(), IntentStatus::Processing);
     assert_eq!(world.posts(), 1);
+}
+
+async fn submit(world: &World, k: &str, id: &SessionId, token: &str) -> PaymentOutcome {
+    world
+        .payments
+        .submit(&key(k), id, card(token))
+        .await
+        .unwrap()
+        .outcome
+}
+
+async fn status(world: &World, id: &SessionId) -> SessionStatus {
+    world.payments.session(id).await.unwrap().status()
+}
+
+/// A payment that waits for its payer is given up at their risk.
+async fn supersede(world: &World, intent: &PaymentIntent) {
+    let ada = world.payments.operator(Actor::person("ada"));
+    let attempt = *intent.attempts().last().unwrap().id();
+    let note = Evidence::note("the payer went away");
+    let _ = ada
+        .supersede(intent.id(), &attempt, AcceptDuplicateRisk, note)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_cancelled_payment_is_replaced_by_the_next_submit() {
+    for world in World::each(Shape::default(), &["main"]).await {
+        let id = open(&world).await;
+        let first = submit(&world, "a", &id, "tok_redirect").await.intent().clone();
+        let handle = world.handle(&first);
+        let _ = world.payments.cancel(&key("x"), first.id()).await.unwrap();
+        assert_eq!(world.reread(&first).await.status(), IntentStatus::Cancelled);
+        assert_eq!(status(&world, &id).await, SessionStatus::Pending);
+        let paid = submit(&world, "b", &id, "tok_approve").await;
+        assert!(matches!(paid, PaymentOutcome::Succeeded(_)), "{paid:?}");
+        assert_ne!(paid.intent().id(), first.id());
+        let session = world.payments.session(&id).await.unwrap();
+        assert_eq!(
+            (session.status(), session.intent()),
+            (SessionStatus::Succeeded, Some(paid.intent().id()))
+        );
+        assert!(world.sandbox.payer_approves(&handle).is_err());
+        // The key of the first submit still says what became of it.
+        let again = world
+            .payments
+            .submit(&key("a"), &id, card("tok_redirect"))
+            .await
+            .unwrap();
+        assert_eq!(
+            (again.replay, again.outcome.intent().id()),
+            (Replay::Replayed, first.id())
+        );
+        let query = IntentQuery::new().session(id);
+        let all = world.payments.intents(query).page(10, None).await.unwrap().items;
+        assert_eq!(all.len(), 2);
+        assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_buyer_who_steps_back_while_a_call_is_open_is_told_so_and_nothing_is_lost() {
+    for shape in [Shape::default(), Shape::bare()] {
+        for world in World::each(shape, &["main"]).await {
+            let id = open(&world).await;
+            world.fault(Call::Authorize, FaultKind::DropAnswer);
+            let (intent, seen) = unknown(submit(&world, "a", &id, "tok_approve").await);
+            let before = world.mark();
+            let error = world.payments.step_back(&id).await.unwrap_err();
+            let operation = seen.operation().copied();
+            assert_eq!(error.kind(), &ErrorKind::OperationInProgress { operation });
+            let other = world
+                .payments
+                .submit(&key("b"), &id, card("tok_approve"))
+                .await
+                .unwrap_err();
+            assert_eq!(other.kind(), &ErrorKind::OperationInProgress { operation });
+            assert!(world.payments.cancel_session(&id).await.is_err());
+            assert_eq!(world.mark(), before);
+            assert_eq!(status(&world, &id).await, SessionStatus::Processing);
+            world.deliver().await;
+            world.recover().await;
+            assert_eq!(world.reread(&intent).await.status(), IntentStatus::Succeeded);
+            assert_eq!(status(&world, &id).await, SessionStatus::Succeeded);
+            assert_eq!(world.posts(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failed_session_is_paid_by_a_success_that_comes_late() {
+    let shape = Shape::default().without(Ability::Cancel);
+    let worlds = World::each_built(shape, &["main"], |builder| {
+        let policy = Policy::new()
+            .max_attempts(2)
+            .on_late_success(OnLateSuccess::AcceptIfUnpaid);
+        builder.policy(policy)
+    });
+    for world in worlds.await {
+        let id = open(&world).await;
+        let first = submit(&world, "a", &id, "tok_redirect").await.intent().clone();
+        let handle = world.handle(&first);
+        supersede(&world, &first).await;
+        let _ = submit(&world, "b", &id, "tok_decline_stolen_card").await;
+        assert_eq!(world.reread(&first).await.status(), IntentStatus::Failed);
+        assert_eq!(status(&world, &id).await, SessionStatus::Failed);
+        world.sandbox.payer_approves(&handle).unwrap();
+        assert!(world.deliver().await > 0);
+        assert_eq!(status(&world, &id).await, SessionStatus::Succeeded);
+        let error = world
+            .payments
+            .submit(&key("c"), &id, card("tok_approve"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::SessionAlreadyCompleted);
+        assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+    }
+}
+
+/// One order, one payment: that the first payment is unpaid doesn't make the order unpaid.
+#[tokio::test]
+async fn a_late_success_of_a_replaced_payment_goes_back_where_the_session_is_paid() {
+    for what in [OnLateSuccess::Reverse, OnLateSuccess::AcceptIfUnpaid] {
+        let shape = Shape::default().without(Ability::Cancel);
+        let worlds = World::each_built(shape, &["main"], |builder| {
+            builder.policy(Policy::new().on_late_success(what))
+        });
+        for world in worlds.await {
+            let id = open(&world).await;
+            let first = submit(&world, "a", &id, "tok_redirect").await.intent().clone();
+            let handle = world.handle(&first);
+            supersede(&world, &first).await;
+            let _ = world.payments.cancel(&key("x"), first.id()).await.unwrap();
+            let paid = submit(&world, "b", &id, "tok_approve").await;
+            assert!(matches!(paid, PaymentOutcome::Succeeded(_)), "{paid:?}");
+            assert_ne!(paid.intent().id(), first.id());
+            world.sandbox.payer_approves(&handle).unwrap();
+            assert!(world.deliver().await > 0);
+            world.pass(HOUR).await;
+            assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1, "{what:?}");
+            assert_eq!(
+                world.reread(&first).await.status(),
+                IntentStatus::Cancelled,
+                "{what:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn late_money_of_a_replaced_payment_is_the_money_that_goes_back() {
+    let shape = Shape::default().without(Ability::Cancel);
+    let worlds = World::each_built(shape, &["main"], |builder| {
+        let policy = Policy::new()
+            .on_late_success(OnLateSuccess::AcceptIfUnpaid)
+            .on_late_payment(OnLatePayment::Refund);
+        builder.policy(policy)
+    });
+    for world in worlds.await {
+        let new = NewSession::payment(money!("100 EUR")).reference("order");
+        let new = new.expires_in(5 * MINUTE);
+        let reply = world.payments.create_session(&key("short"), new).await.unwrap();
+        let id = *reply.outcome.id();
+        let first = submit(&world, "a", &id, "tok_redirect").await.intent().clone();
+        let handle = world.handle(&first);
+        supersede(&world, &first).await;
+        let _ = world.payments.cancel(&key("x"), first.id()).await.unwrap();
+        let second = submit(&world, "b", &id, "tok_decline_stolen_card").await;
+        assert_ne!(second.intent().id(), first.id());
+        world.pass(6 * MINUTE).await;
+        assert_eq!(status(&world, &id).await, SessionStatus::Expired);
+        world.sandbox.payer_approves(&handle).unwrap();
+        assert!(world.deliver().await > 0);
+        world.pass(HOUR).await;
+        assert!(world.sandbox.ledger().live_charges("order").is_empty());
+        assert_eq!(status(&world, &id).await, SessionStatus::Expired);
+    }
+}
+
+#[tokio::test]
+async fn money_for_a_cancelled_session_goes_where_the_host_said() {
+    for (what, live) in [(OnLatePayment::HandOver, 1), (OnLatePayment::Refund, 0)] {
+        let shape = Shape::default().without(Ability::Cancel);
+        let worlds = World::each_built(shape, &["main"], |builder| {
+            let policy = Policy::new()
+                .on_late_success(OnLateSuccess::AcceptIfUnpaid)
+                .on_late_payment(what);
+            builder.policy(policy)
+        });
+        for world in worlds.await {
+            let id = open(&world).await;
+            let first = submit(&world, "a", &id, "tok_redirect").await.intent().clone();
+            let handle = world.handle(&first);
+            supersede(&world, &first).await;
+            let _ = world.payments.cancel_session(&id).await.unwrap();
+            world.sandbox.payer_approves(&handle).unwrap();
+            assert!(world.deliver().await > 0);
+            world.pass(MINUTE).await;
+            let session = world.payments.session(&id).await.unwrap();
+            assert_eq!(session.status(), SessionStatus::Cancelled);
+            assert!(session.late_payment().is_some(), "{what:?}");
+            assert_eq!(
+                world.sandbox.ledger().live_charges("order").len(),
+                live,
+                "{what:?}"
+            );
+        }
+    }
 }

@@ -4,11 +4,12 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use paymux::connector::{Key, ReplaysErrors};
-use paymux::sandbox::{Call, FaultKind, Shape};
-use paymux::{ErrorKind, IntentStatus, ReviewReason, Volatile, prelude::*};
+use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
+use paymux::{ErrorKind, IntentStatus, ReviewReason, TestClock, Volatile, prelude::*};
 use support::*;
 
 /// Neither reads nor look-ups, but keys.
@@ -46,7 +47,11 @@ async fn a_lost_answer_is_read_back_and_charged_once() {
 
 #[tokio::test]
 async fn a_later_refusal_takes_no_earlier_doubt_back() {
-    for fault in [FaultKind::Refuse(422), FaultKind::Refuse(401), FaultKind::NotSent] {
+    for fault in [400, 401, 422, 429]
+        .map(FaultKind::Refuse)
+        .into_iter()
+        .chain([FaultKind::NotSent])
+    {
         let world = World::of(blind(), &["main", "second"]).await;
         world.fault(Call::Authorize, FaultKind::DropRequest);
         world.fault(Call::Authorize, fault);
@@ -342,4 +347,306 @@ async fn a_caller_that_goes_away_leaves_an_operation_that_recovery_finishes() {
         );
         assert!(matches!(again.outcome, PaymentOutcome::Succeeded(_)));
     }
+}
+
+/// A worker whose clock runs apart from the store's and the processor's.
+async fn apart(shape: Shape) -> (World, TestClock) {
+    let (runtime, worker) = Runtime::test(7);
+    let clock = TestClock::new();
+    let sandbox = Sandbox::seeded(7).clock(Arc::new(clock.clone())).shape(shape);
+    let connectors = ConnectorMap::shared(["main", "second"].map(|name| sandbox.connector(name))).unwrap();
+    (
+        World::from(runtime, clock, sandbox, connectors, |builder| builder).await,
+        worker,
+    )
+}
+
+#[tokio::test]
+async fn a_clock_that_went_back_keeps_no_key_alive() {
+    let (world, _stands_still) = apart(blind()).await;
+    world.fault(Call::Authorize, FaultKind::DropAnswer);
+    let (intent, _) = unknown(world.pay("tok_approve").await);
+    world.clock.advance(2 * DAY);
+    world.recover().await;
+    assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+    assert_eq!(world.posts(), 1, "the processor has forgotten the key");
+    assert_eq!(world.reread(&intent).await.status(), IntentStatus::Processing);
+}
+
+#[tokio::test]
+async fn a_clock_that_went_ahead_makes_no_absence_a_proof() {
+    let shape = Shape::default().key(Key::None).reads_settle_within(Some(HOUR));
+    let (world, worker) = apart(shape).await;
+    world.sandbox.faults().stale_reads(HOUR);
+    world.fault(Call::Authorize, FaultKind::DropAnswer);
+    let (intent, _) = unknown(world.pay("tok_approve").await);
+    worker.advance(DAY);
+    world.clock.advance(MINUTE);
+    world.recover().await;
+    assert_eq!(world.reread(&intent).await.attempts().len(), 1, "no failover");
+    world.clock.advance(2 * HOUR);
+    worker.advance(2 * HOUR);
+    world.recover().await;
+    assert_eq!(world.reread(&intent).await.status(), IntentStatus::Succeeded);
+    assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+}
+
+#[tokio::test]
+async fn a_later_refusal_takes_no_doubt_of_a_capture_void_or_refund_back() {
+    for fault in [400, 401, 422, 429]
+        .map(FaultKind::Refuse)
+        .into_iter()
+        .chain([FaultKind::NotSent])
+    {
+        for call in [Call::Capture, Call::Void, Call::Refund] {
+            let world = World::of(blind(), &["main"]).await;
+            let intent = match call {
+                Call::Refund => world.paid().await,
+                _ => world.authorized().await,
+            };
+            world.fault(call, FaultKind::DropAnswer);
+            world.fault(call, fault);
+            let (k, id) = (key("k"), intent.id());
+            match call {
+                Call::Capture => {
+                    let _ = world
+                        .payments
+                        .capture(&k, id, CaptureAmount::Remaining)
+                        .await
+                        .unwrap();
+                }
+                Call::Void => {
+                    let _ = world.payments.void(&k, id).await.unwrap();
+                }
+                _ => {
+                    let all = NewRefund::part(money!("100 EUR"), RefundReason::GoodsReturned);
+                    let _ = world.payments.refund(&k, id, all).await.unwrap();
+                }
+            }
+            let (posts, at_risk) = (world.posts(), money!("100 EUR"));
+            world.recover().await;
+            assert_eq!(world.sandbox.faults().waiting(), 0, "the second send was made");
+            assert_eq!(world.posts(), posts + 1);
+            let seen = world.unknowns().await;
+            assert_eq!(
+                (seen.len(), seen[0].at_risk()),
+                (1, at_risk),
+                "{call:?}, {fault:?}"
+            );
+            // The third send has the same key, and the processor says what it did.
+            world.pass(HOUR).await;
+            assert!(world.unknowns().await.is_empty(), "{call:?}, {fault:?}");
+            let ledger = world.sandbox.ledger();
+            let charge = &ledger.payments()[0];
+            match call {
+                Call::Capture => assert_eq!(charge.captured, money!("100 EUR")),
+                Call::Void => assert!(ledger.live_charges("order").is_empty()),
+                _ => assert_eq!((charge.refunded, ledger.refunds().len()), (money!("100 EUR"), 1)),
+            }
+        }
+    }
+}
+
+/// A call that was sent, whose caller is gone before any answer; the processor's signed word comes before recovery.
+async fn told_while_open<T: Send + 'static>(
+    world: &World,
+    verb: impl Future<Output = paymux::Result<T>> + Send + 'static,
+    sent: impl Fn(&World) -> bool,
+) {
+    let verb = tokio::spawn(verb);
+    for _ in 0..10_000 {
+        if sent(world) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(sent(world));
+    verb.abort();
+    let _ = verb.await;
+    assert!(world.deliver().await > 0);
+    world.pass(DAY).await;
+    assert!(world.unknowns().await.is_empty());
+}
+
+async fn the_only(world: &World) -> paymux::PaymentIntent {
+    let intents = world.payments.intents(paymux::IntentQuery::new());
+    intents.page(10, None).await.unwrap().items.remove(0)
+}
+
+#[tokio::test]
+async fn what_a_webhook_told_while_a_payment_s_call_was_open_answers_it() {
+    for (capture, status) in [
+        (CaptureMethod::Automatic, IntentStatus::Succeeded),
+        (CaptureMethod::Manual, IntentStatus::Authorized),
+    ] {
+        let world = World::of(Shape::bare(), &["main"]).await;
+        world.fault(Call::Authorize, FaultKind::Hang);
+        let payments = world.payments.clone();
+        let new = move || {
+            NewIntent::payment(money!("100 EUR"))
+                .reference("order")
+                .capture(capture)
+        };
+        let verb = async move {
+            payments
+                .create_and_confirm(&key("a"), new(), card("tok_approve"))
+                .await
+        };
+        told_while_open(&world, verb, |world| {
+            !world.sandbox.ledger().live_charges("order").is_empty()
+        })
+        .await;
+        let intent = the_only(&world).await;
+        assert_eq!(intent.status(), status);
+        assert_eq!(intent.unknown_operation(), None);
+        let again = world
+            .payments
+            .create_and_confirm(&key("a"), new(), card("tok_approve"))
+            .await;
+        let again = again.unwrap();
+        assert_eq!(again.outcome.intent().id(), intent.id());
+        assert_eq!(again.replay, Replay::Replayed, "the key has its result");
+    }
+}
+
+#[tokio::test]
+async fn what_a_webhook_told_before_an_answer_was_lost_answers_the_call() {
+    let world = World::of(Shape::bare(), &["main"]).await;
+    world.fault(Call::Authorize, FaultKind::Hang);
+    let payments = world.payments.clone();
+    let verb = tokio::spawn(async move {
+        let new = NewIntent::payment(money!("100 EUR"))
+            .reference("order")
+            .capture(CaptureMethod::Manual);
+        payments
+            .create_and_confirm(&key("a"), new, card("tok_approve"))
+            .await
+    });
+    for _ in 0..10_000 {
+        if !world.sandbox.ledger().live_charges("order").is_empty() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(world.deliver().await > 0);
+    for _ in 0..60 {
+        world.clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    let outcome = tokio::time::timeout(MINUTE, verb)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap()
+        .outcome;
+    assert_eq!(outcome.intent().status(), IntentStatus::Authorized);
+    assert_eq!(outcome.intent().unknown_operation(), None);
+    let captured = world
+        .payments
+        .capture(&key("c"), outcome.intent().id(), CaptureAmount::Remaining)
+        .await;
+    assert!(captured.is_ok());
+}
+
+#[tokio::test]
+async fn what_a_webhook_told_while_a_refund_s_or_capture_s_call_was_open_answers_it() {
+    let world = World::of(Shape::bare(), &["main"]).await;
+    let intent = world.paid().await;
+    world.deliver().await;
+    world.fault(Call::Refund, FaultKind::Hang);
+    let (payments, id) = (world.payments.clone(), *intent.id());
+    let all = || NewRefund::available(RefundReason::GoodsReturned);
+    let verb = async move { payments.refund(&key("r"), &id, all()).await };
+    told_while_open(&world, verb, |world| !world.sandbox.ledger().refunds().is_empty()).await;
+    assert_eq!(world.reread(&intent).await.totals().refunded, 10_000);
+
+    let world = World::of(Shape::bare(), &["main"]).await;
+    let intent = world.authorized().await;
+    world.deliver().await;
+    world.fault(Call::Capture, FaultKind::Hang);
+    let (payments, id) = (world.payments.clone(), *intent.id());
+    let part = CaptureAmount::Part(money!("30 EUR"), Rest::Keep);
+    let verb = async move { payments.capture(&key("c"), &id, part).await };
+    told_while_open(&world, verb, |world| {
+        !world.sandbox.ledger().payments()[0].captured.is_zero()
+    })
+    .await;
+    let now = world.reread(&intent).await;
+    assert_eq!((now.totals().captured, now.totals().capture_pending), (3_000, 0));
+    assert_eq!(now.unknown_operation(), None);
+}
+
+/// An account that promises settled reads within a minute, and whose reads lag: an absence is taken for a proof.
+#[tokio::test]
+async fn a_charge_that_reads_hid_for_longer_than_promised_is_seen_by_its_webhook() {
+    let world = World::of(Shape::default().key(Key::None), &["main"]).await;
+    world.sandbox.faults().stale_reads(HOUR * 2);
+    let (intent, _) = unknown(world.pay("tok_charged_answer_lost").await);
+    world.pass(HOUR).await;
+    world.clock.advance(HOUR * 3);
+    assert!(world.deliver().await > 0);
+    assert_eq!(world.reread(&intent).await.status(), IntentStatus::Succeeded);
+}
+
+/// The same, where the next account was charged meanwhile.
+#[tokio::test]
+async fn a_charge_that_reads_hid_until_another_account_was_charged_goes_back() {
+    let world = World::of(Shape::default().key(Key::None), &["main", "second"]).await;
+    world.sandbox.faults().stale_reads(MINUTE * 30);
+    let (intent, _) = unknown(world.pay("tok_charged_answer_lost").await);
+    for _ in 0..10 {
+        world.clock.advance(MINUTE);
+        world.recover().await;
+    }
+    world.clock.advance(HOUR);
+    assert!(world.deliver().await > 0);
+    world.pass(DAY).await;
+    assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+    assert_eq!(world.reread(&intent).await.status(), IntentStatus::Succeeded);
+}
+
+/// A refund whose caller died after its send.
+async fn refund_of_a_dead_caller(world: &World) -> paymux::PaymentIntent {
+    let intent = world.paid().await;
+    world.fault(Call::Refund, FaultKind::Hang);
+    let (payments, id) = (world.payments.clone(), *intent.id());
+    let new = NewRefund::available(RefundReason::GoodsReturned);
+    let verb = tokio::spawn(async move { payments.refund(&key("r"), &id, new).await });
+    while world.sandbox.ledger().refunds().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    verb.abort();
+    let _ = verb.await;
+    intent
+}
+
+#[tokio::test]
+async fn an_open_refund_whose_account_is_gone_is_shown_and_done_when_it_is_back() {
+    let world = World::new().await;
+    let intent = refund_of_a_dead_caller(&world).await;
+    let other = ConnectorMap::shared([world.sandbox.connector("other")]).unwrap();
+    let after = world.restarted(other).await;
+    after.pass(HOUR).await;
+    let shown = after.unknowns().await;
+    assert_eq!(shown.len(), 1);
+    assert_eq!(shown[0].review(), Some(ReviewReason::NoConnector));
+    let back = ConnectorMap::shared([world.sandbox.connector("main")]).unwrap();
+    let after = after.restarted(back).await;
+    after.pass(DAY).await;
+    assert!(after.unknowns().await.is_empty());
+    assert_eq!(after.reread(&intent).await.totals().refunded, 10_000);
+}
+
+#[tokio::test]
+async fn an_open_refund_whose_account_refunds_no_more_is_shown_or_found_out() {
+    let world = World::new().await;
+    let intent = refund_of_a_dead_caller(&world).await;
+    let shape = Shape::default().without(paymux::connector::Ability::Refund);
+    let less = world.sandbox.clone().shape(shape);
+    let after = world
+        .restarted(ConnectorMap::shared([less.connector("main")]).unwrap())
+        .await;
+    after.pass(DAY).await;
+    let intent = after.reread(&intent).await;
+    assert!(intent.totals().refunded == 10_000 || !after.unknowns().await.is_empty());
 }

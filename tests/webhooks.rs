@@ -4,9 +4,9 @@
 
 mod support;
 
-use paymux::sandbox::Shape;
-use paymux::store::RowKind;
-use paymux::{EndpointId, IntentStatus, Mode, Received, prelude::*};
+use paymux::sandbox::{Call, FaultKind, Shape};
+use paymux::store::{Query, Row, RowKind, Store};
+use paymux::{Bytes, EndpointId, IntentStatus, Mode, Received, prelude::*};
 use support::*;
 
 #[tokio::test]
@@ -119,4 +119,175 @@ async fn an_unknown_outcome_ends_by_a_webhook() {
     assert_eq!(now.status(), IntentStatus::Succeeded);
     assert!(world.unknowns().await.is_empty());
     assert_eq!(world.posts(), 1);
+}
+
+/// Notices that wait for an object that nobody has.
+async fn parked(world: &World) -> Vec<Row> {
+    let nobody = Tenant::test("~parked").unwrap();
+    let mut rows = world
+        .store
+        .find(&nobody, &Query::of(RowKind::Notice))
+        .await
+        .unwrap();
+    rows.retain(|row| row.index.status == "parked");
+    rows
+}
+
+/// As some processors post: without our reference.
+fn nameless(world: &World, body: &Bytes) -> (http::HeaderMap, Bytes) {
+    world.resigned(body, |event| {
+        event.as_object_mut().unwrap().remove("reference").unwrap();
+    })
+}
+
+/// What the processor will post of the first payment, before there is one: the same seed does the same elsewhere.
+async fn foreseen(shape: &Shape) -> Vec<Bytes> {
+    let world = World::of(shape.clone(), &["main"]).await;
+    let intent = world.pay("tok_pending_then_settled").await.intent().clone();
+    world.sandbox.settle(&world.handle(&intent)).unwrap();
+    world
+        .sandbox
+        .webhooks()
+        .into_iter()
+        .map(|(_, body)| body)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_faster_than_the_answer_waits_and_is_applied_once() {
+    let shapes = [
+        Shape::default(),
+        Shape::default().authoritative_webhooks(),
+        Shape::bare(),
+    ];
+    for shape in shapes {
+        let posts = foreseen(&shape).await;
+        assert!(posts.len() > 1);
+        for world in World::each(shape, &["main"]).await {
+            for body in posts.iter().rev().chain(&posts) {
+                let reply = world.post(nameless(&world, body)).await;
+                assert_eq!(reply.received, Received::Accepted { notices: 1 });
+            }
+            assert_eq!(parked(&world).await.len(), posts.len(), "each waits once");
+            let outcome = world.pay("tok_pending_then_settled").await;
+            let PaymentOutcome::Pending(intent) = outcome else {
+                panic!("{outcome:?}")
+            };
+            world.sandbox.settle(&world.handle(&intent)).unwrap();
+            world.sandbox.webhooks();
+            // Only what waits can tell yet: a pending payment is asked about after a minute.
+            world.pass(MINUTE / 2).await;
+            let now = world.reread(&intent).await;
+            assert_eq!(
+                (now.status(), now.totals().captured),
+                (IntentStatus::Succeeded, 10_000)
+            );
+            assert!(parked(&world).await.is_empty());
+            for body in &posts {
+                let _ = world.post(nameless(&world, body)).await;
+            }
+            world.pass(HOUR).await;
+            let later = world.reread(&intent).await;
+            assert_eq!((later.status(), later.totals()), (now.status(), now.totals()));
+            assert_eq!(later.captures(), now.captures());
+            assert_eq!(world.posts(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_about_nothing_of_ours_is_given_up_in_the_end() {
+    let posts = foreseen(&Shape::default()).await;
+    let world = World::new().await;
+    for body in &posts {
+        let _ = world.post(nameless(&world, body)).await;
+    }
+    world.pass(3 * DAY).await;
+    let before = world.mark();
+    world.pass(3 * DAY).await;
+    assert_eq!(world.mark(), before, "nobody asks any more");
+    assert_eq!(
+        parked(&world).await.len(),
+        posts.len(),
+        "they are kept to be seen"
+    );
+}
+
+/// The processor was told that its webhook arrived, and posts it no more.
+#[tokio::test]
+async fn a_webhook_that_was_stored_and_not_acted_on_is_acted_on_later() {
+    for shape in [
+        Shape::default(),
+        Shape::default().authoritative_webhooks(),
+        Shape::bare(),
+    ] {
+        for world in World::each(shape.clone(), &["main"]).await {
+            let intent = world.authorized().await;
+            world.sandbox.webhooks();
+            world.sandbox.lapse(&world.handle(&intent)).unwrap();
+            let posts = world.sandbox.webhooks();
+            for post in posts.clone() {
+                world.store.breaks_after(1);
+                let reply = world.post(post).await;
+                assert_eq!(reply.received, Received::Accepted { notices: 1 });
+            }
+            assert_eq!(world.reread(&intent).await.status(), IntentStatus::Authorized);
+            world.store.mended();
+            for post in posts {
+                let _ = world.post(post).await;
+            }
+            world.pass(HOUR).await;
+            assert_eq!(
+                world.reread(&intent).await.status(),
+                IntentStatus::Voided,
+                "{shape:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_that_the_store_can_t_take_is_to_be_sent_again() {
+    for world in World::each(Shape::bare(), &["main"]).await {
+        let intent = world.authorized().await;
+        world.sandbox.webhooks();
+        world.sandbox.lapse(&world.handle(&intent)).unwrap();
+        let post = world.sandbox.webhooks().remove(0);
+        world.store.breaks_after(0);
+        let reply = world.post(post.clone()).await;
+        assert_eq!(
+            (reply.received, reply.response.status().as_u16()),
+            (Received::TryLater, 503)
+        );
+        world.store.mended();
+        let reply = world.post(post).await;
+        assert_eq!(reply.received, Received::Accepted { notices: 1 });
+        assert_eq!(world.reread(&intent).await.status(), IntentStatus::Voided);
+    }
+}
+
+#[tokio::test]
+async fn duplicates_and_any_order_end_an_unknown_outcome_alike() {
+    for token in ["tok_webhook_duplicate", "tok_webhook_reordered"] {
+        for shape in [Shape::default(), Shape::bare()] {
+            for world in World::each(shape, &["main"]).await {
+                world.fault(Call::Authorize, FaultKind::DropAnswer);
+                let (intent, _) = unknown(world.pay(token).await);
+                let handle = world.sandbox.ledger().payments()[0].handle.clone();
+                world.sandbox.settle(&handle).unwrap();
+                let posts = world.sandbox.webhooks();
+                assert!(posts.len() > 1);
+                for post in posts.clone().into_iter().chain(posts) {
+                    assert!(world.post(post).await.response.status().is_success());
+                }
+                let now = world.reread(&intent).await;
+                assert_eq!(
+                    (now.status(), now.totals().captured),
+                    (IntentStatus::Succeeded, 10_000)
+                );
+                assert!(world.unknowns().await.is_empty());
+                assert_eq!(world.posts(), 1);
+            }
+        }
+    }
 }

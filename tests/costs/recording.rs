@@ -1,5 +1,5 @@
 //! A store that keeps what was asked of it, in front of another.
-#![allow(dead_code)] // the tests and the benches each use a part of it
+#![allow(dead_code, reason = "the tests and the benches each use a part of it")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

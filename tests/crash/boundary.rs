@@ -19,6 +19,7 @@ pub(crate) struct Boundaries(Arc<Inner>);
 struct Inner {
     passed: AtomicU32,
     cut_at: AtomicU32,
+    cut_named: Mutex<Option<&'static str>>,
     cut: AtomicBool,
     let_go: AtomicBool,
     log: Mutex<Vec<String>>,
@@ -44,6 +45,13 @@ impl Boundaries {
     pub(crate) fn cut_at(n: u32) -> Self {
         let boundaries = Self::default();
         boundaries.0.cut_at.store(n, Ordering::SeqCst);
+        boundaries
+    }
+
+    /// Cuts at the first boundary whose name begins so.
+    pub(crate) fn cut_named(name: &'static str) -> Self {
+        let boundaries = Self::default();
+        *boundaries.0.cut_named.lock().unwrap() = Some(name);
         boundaries
     }
 
@@ -81,9 +89,16 @@ impl Boundaries {
 
     async fn pass(&self, what: impl FnOnce() -> String) {
         let inner = &self.0;
-        inner.log.lock().unwrap().push(what());
+        let what = what();
+        let named = inner
+            .cut_named
+            .lock()
+            .unwrap()
+            .is_some_and(|name| what.starts_with(name));
+        inner.log.lock().unwrap().push(what);
         let place = inner.passed.fetch_add(1, Ordering::SeqCst) + 1;
-        let cut = inner.cut.load(Ordering::SeqCst) || place == inner.cut_at.load(Ordering::SeqCst);
+        let chosen = named || place == inner.cut_at.load(Ordering::SeqCst);
+        let cut = chosen || inner.cut.load(Ordering::SeqCst);
         if cut && !inner.let_go.load(Ordering::SeqCst) {
             inner.cut.store(true, Ordering::SeqCst);
             let held = |_: &mut std::task::Context<'_>| match inner.let_go.load(Ordering::SeqCst) {

@@ -1,4 +1,4 @@
-//! The crash table, row by row, on both stores: what is on disk after the crash, and how it is resolved.
+//! The crash table, row by row, on each store: what is on disk after the crash, and how it is resolved.
 
 use std::time::Duration;
 
@@ -11,8 +11,6 @@ use paymux::{
 use crate::boundary::{Boundaries, CommitFault};
 use crate::story::{Story, handle, key, new_intent};
 use crate::world::{Kept, ORDER, World};
-
-const BOTH: [Kept; 2] = [Kept::InMemory, Kept::InSqlite];
 
 /// Where, in a run without a crash, the `n`th boundary of this name is.
 async fn place(story: Story, kept: Kept, name: &str, n: usize) -> u32 {
@@ -82,7 +80,7 @@ async fn paid_once(world: &World) {
 
 #[tokio::test]
 async fn before_the_first_write_nothing_is_there_and_nothing_was_sent() {
-    for kept in BOTH {
+    for kept in Kept::everywhere().await {
         let world = Box::pin(crashed(Story::Automatic, kept, "before commit", 1)).await;
         assert!(world.intents().await.is_empty());
         assert!(world.sandbox.ledger().sends().is_empty());
@@ -97,7 +95,7 @@ async fn before_the_first_write_nothing_is_there_and_nothing_was_sent() {
 
 #[tokio::test]
 async fn a_first_write_in_doubt_is_looked_up_before_anything_is_sent() {
-    for kept in BOTH {
+    for kept in Kept::everywhere().await {
         for fault in [CommitFault::UnknownApplied, CommitFault::UnknownLost] {
             let world = World::new(kept, Story::Automatic.shape(), &["main"]).await;
             let boundaries = Boundaries::default().fault(1, fault);
@@ -125,7 +123,7 @@ async fn a_first_write_in_doubt_is_looked_up_before_anything_is_sent() {
 
 #[tokio::test]
 async fn a_first_write_that_failed_is_an_error_and_nothing_was_sent() {
-    for kept in BOTH {
+    for kept in Kept::everywhere().await {
         let world = World::new(kept, Story::Automatic.shape(), &["main"]).await;
         let boundaries = Boundaries::default().fault(1, CommitFault::NotCommitted);
         let payments = world.engine(&boundaries).await.tenant(World::tenant());
@@ -146,7 +144,7 @@ async fn after_the_first_write_it_is_prepared_whether_it_was_sent_or_not() {
         ("after POST", lost),
         ("after POST", answered),
     ];
-    for kept in BOTH {
+    for kept in Kept::everywhere().await {
         for (moment, fault) in moments {
             let boundaries = Boundaries::cut_at(Box::pin(place(Story::Automatic, kept, moment, 1)).await);
             let world = World::new(kept, Story::Automatic.shape(), &["main"]).await;
@@ -195,7 +193,7 @@ async fn after_the_first_write_it_is_prepared_whether_it_was_sent_or_not() {
 
 #[tokio::test]
 async fn after_the_handle_the_processor_is_asked_for_it_and_executes_once() {
-    for kept in BOTH {
+    for kept in Kept::everywhere().await {
         for (moment, n) in [("after commit", 2), ("before POST", 2), ("after POST", 2)] {
             let world = Box::pin(crashed(Story::HandleFirst, kept, moment, n)).await;
             let intents = world.intents().await;
@@ -217,7 +215,7 @@ async fn a_last_write_in_doubt_is_looked_up() {
         CommitFault::UnknownLost,
         CommitFault::Conflict,
     ];
-    for kept in BOTH {
+    for kept in Kept::everywhere().await {
         for fault in faults {
             let world = World::new(kept, Story::Automatic.shape(), &["main"]).await;
             let boundaries = Boundaries::default().fault(2, fault);
@@ -237,7 +235,7 @@ async fn a_last_write_in_doubt_is_looked_up() {
 
 #[tokio::test]
 async fn a_last_write_that_failed_is_unknown_and_is_written_again() {
-    for kept in BOTH {
+    for kept in Kept::everywhere().await {
         let world = World::new(kept, Story::Automatic.shape(), &["main"]).await;
         let boundaries = Boundaries::default().fault(2, CommitFault::NotCommitted);
         let payments = world.engine(&boundaries).await.tenant(World::tenant());
@@ -257,7 +255,7 @@ async fn a_last_write_that_failed_is_unknown_and_is_written_again() {
 
 #[tokio::test]
 async fn after_the_last_write_the_key_gets_the_result() {
-    for kept in BOTH {
+    for kept in Kept::everywhere().await {
         let world = Box::pin(crashed(Story::Automatic, kept, "after commit", 2)).await;
         let reply = pay(&world.payments().await).await.unwrap();
         assert_eq!(reply.replay, Replay::Replayed);
@@ -279,7 +277,7 @@ async fn a_slow_caller_is_fenced_and_its_news_is_merged() {
         Story::Refund,
         Story::LostAnswer,
     ];
-    for kept in BOTH {
+    for kept in Kept::everywhere().await {
         for story in stories {
             for moment in ["before POST", "after POST", "before commit"] {
                 let n = if moment == "before commit" { 2 } else { 1 };
@@ -300,6 +298,7 @@ async fn a_slow_caller_is_fenced_and_its_news_is_merged() {
                 let recovered = Box::pin(world.audit()).await;
                 boundaries.let_go();
                 let _late = verb.await.unwrap();
+                assert_eq!(engine.lease_losses(), 1, "{story:?}, {moment}");
                 Box::pin(world.recover()).await;
                 let after = Box::pin(world.audit()).await;
                 assert_eq!(
@@ -362,7 +361,7 @@ async fn told(world: &World, boundaries: &Boundaries) -> Option<()> {
 
 #[tokio::test]
 async fn a_late_success_on_a_closed_attempt_is_given_back_once() {
-    for kept in BOTH {
+    for kept in Kept::everywhere().await {
         for k in 0.. {
             let world = Box::pin(paid_twice_by_the_payer(kept)).await;
             let boundaries = Boundaries::cut_at(k);
@@ -402,5 +401,71 @@ async fn a_late_success_on_a_closed_attempt_is_given_back_once() {
                 break;
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_handle_that_a_read_found_is_executed_only_under_a_written_step() {
+    for kept in Kept::everywhere().await {
+        let shape = paymux::sandbox::Shape::handle_first();
+        let world = World::new(kept, shape, &["main", "second"]).await;
+        // The handle is lost with its caller, and a read by our reference brings it back.
+        let boundaries = Boundaries::default().fault(2, CommitFault::NotCommitted);
+        let payments = world.engine(&boundaries).await.tenant(World::tenant());
+        let reply = pay(&payments).await.unwrap();
+        assert!(
+            matches!(reply.outcome, PaymentOutcome::Unknown { .. }),
+            "{reply:?}"
+        );
+        let id = *reply.outcome.intent().id();
+        world.payments().await.sync(&id).await.unwrap();
+        world.clock.advance(Duration::from_secs(50));
+        // The worker that executes it dies with the answer in its hand.
+        let boundaries = Boundaries::default();
+        let engine = world.engine(&boundaries).await;
+        let claimed = engine.recover_due(10).await.unwrap();
+        assert_eq!(claimed.claimed, 1);
+        let log = boundaries.log();
+        let at = |name: &str| log.iter().position(|what| what.contains(name));
+        let executed = at("confirm").expect("it was executed");
+        let written = log[..executed]
+            .iter()
+            .filter(|what| *what == "after commit")
+            .count();
+        assert_eq!(written, 1, "{log:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_caller_that_couldn_t_send_proves_nothing_about_what_another_sent() {
+    for kept in Kept::everywhere().await {
+        let blind = paymux::sandbox::Shape::bare().key(paymux::connector::Key::Header {
+            window: Duration::from_secs(24 * 3_600),
+            replays_errors: paymux::connector::ReplaysErrors::Never,
+        });
+        let world = World::new(kept, blind, &["main", "second"]).await;
+        let boundaries = Boundaries::cut_at(Box::pin(place(Story::Automatic, kept, "before POST", 1)).await);
+        let slow = world.engine(&boundaries).await.tenant(World::tenant());
+        let mut verb = Box::pin(pay(&slow));
+        assert!(boundaries.run(verb.as_mut()).await.is_none());
+        // Another worker takes over, and its answer is lost.
+        world.clock.advance(Duration::from_secs(50));
+        world
+            .sandbox
+            .faults()
+            .next(Call::Authorize, FaultKind::DropAnswer);
+        let engine = world.engine(&Boundaries::default()).await;
+        assert_eq!(engine.recover_due(1).await.unwrap().claimed, 1);
+        assert_eq!(charges(&world), 1);
+        // The first one goes on, and can't even connect.
+        world.sandbox.faults().next(Call::Authorize, FaultKind::NotSent);
+        boundaries.let_go();
+        let late = verb.await.unwrap();
+        assert!(
+            matches!(late.outcome, PaymentOutcome::Unknown { .. }),
+            "{kept:?}: {late:?}"
+        );
+        world.sandbox.faults().clear();
+        paid_once(&world).await;
     }
 }

@@ -8,21 +8,38 @@ use paymux::prelude::*;
 use paymux::sandbox::{Sandbox, Shape};
 use paymux::store::StoreTime;
 use paymux::{
-    AttemptStatus, EndpointId, IntentQuery, IntentStatus, Mode, PaymentIntent, Queue, RefundQuery,
-    RefundStatus, SeededIds, Store, TestClock, Totals, UnknownQuery,
+    AttemptStatus, EndpointId, IntentQuery, IntentStatus, Mode, OrchestratorBuilder, PaymentIntent, Queue,
+    RefundQuery, RefundStatus, SeededIds, Store, TestClock, Totals, UnknownQuery,
 };
 use tempfile::TempDir;
 
 use crate::boundary::{Boundaries, CutConnectors, CutStore};
+use crate::database::Database;
+use crate::story::Story;
 
 /// Which store a world has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
     InMemory,
     InSqlite,
+    AtPostgres,
+}
+
+impl Kept {
+    /// All that there are here.
+    pub(crate) async fn everywhere() -> Vec<Self> {
+        let mut all = vec![Self::InMemory, Self::InSqlite];
+        if Database::find().await.is_some() {
+            all.push(Self::AtPostgres);
+        }
+        all
+    }
 }
 
 pub(crate) const ORDER: &str = "order-1042";
+
+/// How the host builds its engine.
+pub(crate) type Host = fn(OrchestratorBuilder) -> OrchestratorBuilder;
 
 #[derive(Debug)]
 pub(crate) struct World {
@@ -30,8 +47,10 @@ pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
     pub(crate) store: Arc<dyn Store>,
     accounts: Vec<&'static str>,
+    host: Host,
     seed: AtomicU64,
     _folder: Option<TempDir>,
+    _database: Option<Database>,
 }
 
 /// What both sides believe at quiescence, without identifiers: equal for a run that crashed and one that didn't.
@@ -44,15 +63,29 @@ pub(crate) struct Believed {
 }
 
 impl World {
+    /// The world in which a story takes place.
+    pub(crate) async fn of(kept: Kept, story: Story) -> Self {
+        Self {
+            host: story.host(),
+            ..Self::new(kept, story.shape(), story.accounts()).await
+        }
+    }
+
     pub(crate) async fn new(kept: Kept, shape: Shape, accounts: &[&'static str]) -> Self {
         let clock = TestClock::new();
         let time = StoreTime::Injected(Arc::new(clock.clone()));
-        let (store, folder): (Arc<dyn Store>, _) = match kept {
-            Kept::InMemory => (Arc::new(MemoryStore::with_time(time)), None),
+        let (mut folder, mut database) = (None, None);
+        let store: Arc<dyn Store> = match kept {
+            Kept::InMemory => Arc::new(MemoryStore::with_time(time)),
             Kept::InSqlite => {
-                let folder = tempfile::tempdir().unwrap();
-                let options = paymux::SqliteOptions::new(folder.path().join("payments.db")).time(time);
-                (Arc::new(options.open().await.unwrap()), Some(folder))
+                let kept = folder.insert(tempfile::tempdir().unwrap());
+                let options = paymux::SqliteOptions::new(kept.path().join("payments.db")).time(time);
+                Arc::new(options.open().await.unwrap())
+            }
+            Kept::AtPostgres => {
+                let kept = database.insert(Database::find().await.unwrap());
+                let options = paymux::PostgresOptions::new(kept.url()).schema(kept.schema());
+                Arc::new(options.max_connections(4).time(time).open().await.unwrap())
             }
         };
         Self {
@@ -60,8 +93,10 @@ impl World {
             clock,
             store,
             accounts: accounts.to_vec(),
+            host: |builder| builder,
             seed: AtomicU64::new(1),
             _folder: folder,
+            _database: database,
         }
     }
 
@@ -92,10 +127,8 @@ impl World {
         };
         let seed = self.seed.fetch_add(1, Ordering::SeqCst);
         let runtime = Runtime::new(self.clock.clone(), SeededIds::new(seed), None);
-        Orchestrator::builder(store, connectors, runtime)
-            .build()
-            .await
-            .unwrap()
+        let builder = Orchestrator::builder(store, connectors, runtime);
+        (self.host)(builder).build().await.unwrap()
     }
 
     pub(crate) fn endpoint(account: &str) -> EndpointId {
@@ -110,26 +143,32 @@ impl World {
         self.engine(&Boundaries::default()).await.tenant(Self::tenant())
     }
 
-    /// Recovers with fresh engines until nothing is under way any more, which it must be in bounded time.
+    /// Recovers with a fresh engine until nothing is under way any more, which it must be in bounded time.
     pub(crate) async fn recover(&self) {
-        let engine = self.engine(&Boundaries::default()).await;
+        let whole = Box::pin(self.recover_through(&Boundaries::default())).await;
+        assert!(whole.is_some(), "nobody cut it");
+    }
+
+    /// The same, but that the engine may be cut: then `None`.
+    pub(crate) async fn recover_through(&self, boundaries: &Boundaries) -> Option<()> {
+        let engine = self.engine(boundaries).await;
+        let looking = self.engine(&Boundaries::default()).await;
         let mut quiet = 0;
         for _ in 0..14 {
-            self.clock.advance(Duration::from_secs(50));
-            let progress = engine.recover_due(100).await.unwrap();
-            assert_eq!(
-                progress.failed, 0,
-                "recovery failed on a healthy store and processor"
-            );
-            let recovery = engine.backlog(Queue::Recovery).await.unwrap();
-            let due = engine.backlog(Queue::Due).await.unwrap();
+            self.work(&engine, boundaries, Duration::from_secs(50)).await?;
+            let recovery = looking.backlog(Queue::Recovery).await.unwrap();
+            let due = looking.backlog(Queue::Due).await.unwrap();
             quiet = match recovery.scheduled + due.scheduled {
                 0 => quiet + 1,
                 _ => 0,
             };
-            let waits = |intent: &PaymentIntent| intent.status() == IntentStatus::Processing;
+            let waits = |intent: &PaymentIntent| {
+                let totals = intent.totals();
+                intent.status() == IntentStatus::Processing
+                    || totals.capture_pending + totals.refund_pending > 0
+            };
             if quiet >= 2 && !Box::pin(self.intents()).await.iter().any(waits) {
-                return;
+                return Some(());
             }
             if quiet >= 2 {
                 // Only the processor knows: it is asked at least every hour.
@@ -137,6 +176,37 @@ impl World {
             }
         }
         panic!("still not quiet:\n{}", self.sandbox.ledger().render());
+    }
+
+    /// Recovers a while, whatever comes of it: what is under way may need somebody to come back.
+    pub(crate) async fn recover_some(&self, boundaries: &Boundaries) -> Option<()> {
+        let engine = self.engine(boundaries).await;
+        for _ in 0..3 {
+            self.work(&engine, boundaries, Duration::from_secs(50)).await?;
+        }
+        Some(())
+    }
+
+    /// Lets hours pass, one by one, with all that falls due meanwhile.
+    pub(crate) async fn pass_hours(&self, hours: u32) {
+        let boundaries = Boundaries::default();
+        let engine = self.engine(&boundaries).await;
+        for _ in 0..hours {
+            let worked = self.work(&engine, &boundaries, Duration::from_secs(3_600));
+            assert!(worked.await.is_some(), "nobody cut it");
+        }
+    }
+
+    async fn work(&self, engine: &Orchestrator, boundaries: &Boundaries, after: Duration) -> Option<()> {
+        self.clock.advance(after);
+        let recovered = boundaries.run(Box::pin(engine.recover_due(100))).await?.unwrap();
+        let expired = boundaries.run(Box::pin(engine.expire_due(100))).await?.unwrap();
+        assert_eq!(
+            recovered.failed + expired.failed,
+            0,
+            "recovery failed on a healthy store and processor"
+        );
+        Some(())
     }
 
     pub(crate) async fn intents(&self) -> Vec<PaymentIntent> {
@@ -190,7 +260,7 @@ impl World {
         }
         if let Some(intent) = intents.first() {
             let held = match intent.status() {
-                IntentStatus::Authorized => totals.authorized - totals.captured,
+                IntentStatus::Authorized => totals.authorized - totals.captured - totals.capture_pending,
                 _ended => 0,
             };
             assert_eq!(

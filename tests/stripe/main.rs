@@ -11,6 +11,8 @@
     reason = "a test panics where an expectation fails"
 )]
 
+mod declined;
+mod example;
 mod faults;
 mod localstripe;
 mod mailbox;

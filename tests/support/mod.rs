@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use paymux::connector::TimestampedHmac;
 use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
 use paymux::store::*;
 use paymux::{
-    AccountRef, ConnectorId, EndpointId, Mode, OrchestratorBuilder, PaymentIntent, RandomIds, ReviewReason,
-    TestClock, UnknownOutcome, UnknownQuery, WebhookReply, prelude::*,
+    AccountRef, Clock, ConnectorId, EndpointId, Mode, OrchestratorBuilder, PaymentIntent, RandomIds,
+    ReviewReason, SqliteOptions, TestClock, UnknownOutcome, UnknownQuery, WebhookReply, prelude::*,
 };
+use tempfile::TempDir;
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
@@ -41,7 +43,13 @@ pub(crate) struct World {
     pub(crate) store: Recorder,
     pub(crate) paymux: Orchestrator,
     pub(crate) payments: Payments,
+    folder: Option<Arc<TempDir>>,
 }
+
+const SIGNATURE: TimestampedHmac = TimestampedHmac {
+    header: "sandbox-signature",
+    tolerance: Duration::from_secs(300),
+};
 
 impl World {
     /// One account of the default shape.
@@ -59,13 +67,41 @@ impl World {
         accounts: &[&str],
         build: impl FnOnce(OrchestratorBuilder) -> OrchestratorBuilder,
     ) -> Self {
+        let (runtime, clock, sandbox, connectors) = Self::parts(shape, accounts);
+        Self::from(runtime, clock, sandbox, connectors, build).await
+    }
+
+    /// The same on each store: in memory and on SQLite.
+    pub(crate) async fn each(shape: Shape, accounts: &[&str]) -> [Self; 2] {
+        Self::each_built(shape, accounts, |builder| builder).await
+    }
+
+    pub(crate) async fn each_built(
+        shape: Shape,
+        accounts: &[&str],
+        build: impl Fn(OrchestratorBuilder) -> OrchestratorBuilder,
+    ) -> [Self; 2] {
+        let (runtime, clock, sandbox, connectors) = Self::parts(shape.clone(), accounts);
+        let folder = tempfile::tempdir().unwrap();
+        let time = StoreTime::Injected(Arc::new(clock.clone()));
+        let options = SqliteOptions::new(folder.path().join("payments.db")).time(time);
+        let store = Recorder::over(options.open().await.unwrap());
+        let sqlite = Self::over(store, runtime, clock, sandbox, connectors, &build).await;
+        let folder = Some(Arc::new(folder));
+        [
+            Self::built(shape, accounts, &build).await,
+            Self { folder, ..sqlite },
+        ]
+    }
+
+    fn parts(shape: Shape, accounts: &[&str]) -> (Runtime, TestClock, Sandbox, ConnectorMap) {
         let (runtime, clock) = Runtime::test(7);
         let sandbox = Sandbox::seeded(7).clock(Arc::new(clock.clone())).shape(shape);
         let connectors = ConnectorMap::shared(accounts.iter().map(|name| sandbox.connector(name)))
             .unwrap()
             .endpoint(endpoint(), account(accounts[0]), [sandbox.webhook_secret()])
             .unwrap();
-        Self::from(runtime, clock, sandbox, connectors, build).await
+        (runtime, clock, sandbox, connectors)
     }
 
     pub(crate) async fn from(
@@ -78,6 +114,17 @@ impl World {
         let store = Recorder::over(MemoryStore::with_time(StoreTime::Injected(Arc::new(
             clock.clone(),
         ))));
+        Self::over(store, runtime, clock, sandbox, connectors, build).await
+    }
+
+    async fn over(
+        store: Recorder,
+        runtime: Runtime,
+        clock: TestClock,
+        sandbox: Sandbox,
+        connectors: ConnectorMap,
+        build: impl FnOnce(OrchestratorBuilder) -> OrchestratorBuilder,
+    ) -> Self {
         let builder = Orchestrator::builder(store.clone(), connectors, runtime);
         let paymux = build(builder).build().await.unwrap();
         let payments = paymux.tenant(tenant());
@@ -87,6 +134,7 @@ impl World {
             store,
             paymux,
             payments,
+            folder: None,
         }
     }
 
@@ -103,6 +151,7 @@ impl World {
             store: self.store.clone(),
             payments: paymux.tenant(tenant()),
             paymux,
+            folder: self.folder.clone(),
         }
     }
 
@@ -191,6 +240,19 @@ impl World {
         self.paymux.handle_webhook(&endpoint(), &headers, body).await
     }
 
+    /// A webhook with other contents, signed now: genuine.
+    pub(crate) fn resigned(
+        &self,
+        body: &paymux::Bytes,
+        change: impl FnOnce(&mut serde_json::Value),
+    ) -> (http::HeaderMap, paymux::Bytes) {
+        let mut event = serde_json::from_slice(body).unwrap();
+        change(&mut event);
+        let body = paymux::Bytes::from(event.to_string());
+        let secret = self.sandbox.webhook_secret();
+        (SIGNATURE.sign(&body, &secret, self.clock.now()), body)
+    }
+
     pub(crate) async fn unknowns(&self) -> Vec<UnknownOutcome> {
         let operator = self.payments.operator(Actor::person("ada"));
         let mut all = Vec::new();
@@ -268,6 +330,8 @@ pub(crate) fn reviewed(intent: &PaymentIntent, reason: ReviewReason) {
 pub(crate) struct Recorder {
     store: Arc<dyn Store>,
     committed: Arc<Mutex<Vec<(Tenant, Batch)>>>,
+    /// How many commits it still takes before it takes none.
+    takes: Arc<Mutex<Option<usize>>>,
 }
 
 impl Recorder {
@@ -275,6 +339,27 @@ impl Recorder {
         Self {
             store: Arc::new(store),
             committed: Arc::default(),
+            takes: Arc::default(),
+        }
+    }
+
+    /// Takes so many commits more, and refuses all that follow.
+    pub(crate) fn breaks_after(&self, commits: usize) {
+        *self.takes.lock().unwrap() = Some(commits);
+    }
+
+    pub(crate) fn mended(&self) {
+        *self.takes.lock().unwrap() = None;
+    }
+
+    fn takes(&self) -> bool {
+        match self.takes.lock().unwrap().as_mut() {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
         }
     }
 
@@ -316,6 +401,10 @@ impl Store for Recorder {
         self.store.events(tenant, row, from, limit).await
     }
     async fn commit(&self, tenant: &Tenant, batch: &Batch) -> Result<Receipt, CommitError> {
+        if !self.takes() {
+            let error = StoreError::new(StoreErrorKind::Unavailable, "the store is down");
+            return Err(CommitError::NotCommitted(error));
+        }
         let receipt = self.store.commit(tenant, batch).await?;
         self.committed
             .lock()

@@ -1,5 +1,5 @@
 //! The suite of connectors, tried on a connector that keeps the contract and on ones that break it in one way each.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod acme;
 
@@ -118,6 +118,12 @@ async fn a_connector_that_keeps_the_contract_passes_in_both_shapes() {
     }
 }
 
+#[tokio::test]
+async fn a_refund_may_be_looked_up_by_its_reference_alone() {
+    let report = examine(Fault::LooksRefundsUpByReference, Shape::OneCall).await;
+    assert!(report.is_kept(), "{report}");
+}
+
 /// Every fault, with the clause that has to find it. A clause that couldn't fail would be found out here.
 const FAULTS: &[(Fault, &str, Clause)] = &[
     (Fault::FreshKeyEachTime, "authorize", Clause::Keyed),
@@ -137,6 +143,7 @@ const FAULTS: &[(Fault, &str, Clause)] = &[
     (Fault::NoCurrency, "authorize", Clause::Amount),
     (Fault::CapturesTheSamePayment, "capture", Clause::Named),
     (Fault::NoReference, "authorize", Clause::Named),
+    (Fault::LooksForAnyRefund, "look-up-refund", Clause::Named),
     (Fault::IgnoresMethod, "the whole", Clause::Limits),
     (Fault::IgnoresCaptureMethod, "the whole", Clause::Limits),
     (Fault::OverflowsOnLargeAmounts, "the whole", Clause::Limits),
@@ -164,6 +171,8 @@ const FAULTS: &[(Fault, &str, Clause)] = &[
     (Fault::DeclineIsDoubt, "authorize", Clause::Declined),
     (Fault::DeclineIsUnmapped, "authorize", Clause::Declined),
     (Fault::RefusalIsDoubt, "authorize", Clause::Refused),
+    (Fault::AnyBodyRefuses, "authorize", Clause::Cut),
+    (Fault::AnyBodyRefuses, "authorize", Clause::Garbage),
     (Fault::NothingIsDoubt, "read", Clause::Absent),
     (Fault::SuccessWithoutAHandle, "refund", Clause::Accepted),
     (Fault::OtherAnswerOnOtherInstances, "authorize", Clause::Accepted),

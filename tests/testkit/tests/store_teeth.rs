@@ -1,5 +1,5 @@
 //! The stores' suite finds what is wrong: stores with one fault each, and the clause that must name it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,6 +22,8 @@ enum Fault {
     WritesEachCommitAgain,
     AcceptsAnything,
     ReplacesOnInsert,
+    RenewsWhatLives,
+    NeverRenews,
     LooksUpAnyonesUniques,
     IgnoresCase,
     TenantsOwnGlobals,
@@ -37,6 +39,7 @@ enum Fault {
     PutsJobsAnew,
     DueAtOnce,
     NeverDueAgain,
+    ForgetsAges,
     ForgetsAttention,
     NeverFences,
     ResolvesAnything,
@@ -67,6 +70,8 @@ const FAULTS: &[(Fault, &str)] = &[
     ),
     (Fault::AcceptsAnything, "deciding is compare-and-set"),
     (Fault::ReplacesOnInsert, "a batch is all or nothing"),
+    (Fault::RenewsWhatLives, "a unique that has expired may be renewed"),
+    (Fault::NeverRenews, "a unique that has expired may be renewed"),
     (
         Fault::LooksUpAnyonesUniques,
         "a global unique is one over all tenants",
@@ -106,6 +111,10 @@ const FAULTS: &[(Fault, &str)] = &[
         "jobs are claimed when they are due, oldest first",
     ),
     (Fault::NeverDueAgain, "a lease ends"),
+    (
+        Fault::ForgetsAges,
+        "a job's age is counted from its put by the store's clock",
+    ),
     (
         Fault::ForgetsAttention,
         "`backlog` counts what waits over all tenants",
@@ -199,6 +208,17 @@ impl Faulty {
                 for write in &mut batch.uniques {
                     if let UniqueWrite::Insert(unique) = write {
                         *write = UniqueWrite::Replace(unique.clone());
+                    }
+                }
+            }
+            Fault::RenewsWhatLives | Fault::NeverRenews => {
+                for write in &mut batch.uniques {
+                    if let UniqueWrite::Renew { unique, .. } = write {
+                        let unique = unique.clone();
+                        *write = match self.fault {
+                            Fault::NeverRenews => UniqueWrite::Insert(unique),
+                            _other => UniqueWrite::Replace(unique),
+                        };
                     }
                 }
             }
@@ -351,6 +371,9 @@ impl Store for Faulty {
         let mut claims = self.store.claim_due(&request).await?;
         if self.has(Fault::ClaimsBackwards) {
             claims.reverse();
+        }
+        if self.has(Fault::ForgetsAges) {
+            claims.iter_mut().for_each(|claim| claim.age = Duration::ZERO);
         }
         Ok(claims)
     }

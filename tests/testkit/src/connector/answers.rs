@@ -327,8 +327,8 @@ impl<O: Sample> Reader<'_, O> {
                 );
             }
         }
-        // A refusal is proved by its status, whatever is left of its body.
-        for (case, example) in examples.iter().filter(|(case, _)| *case != Case::Refused) {
+        // A refusal, too, is proved by its body where it has one: a gateway answers with the same statuses.
+        for (case, example) in examples {
             if example.bytes().trim_ascii().is_empty() {
                 report.not_asked(Clause::Cut, "the example has no body");
                 continue;

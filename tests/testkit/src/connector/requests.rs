@@ -215,14 +215,19 @@ impl<O: Sample> Asking<'_, O> {
     /// Another object is another request.
     fn named(&self, facts: &Facts) -> Result<(), String> {
         let first = self.sendable(facts)?;
-        let (what, other) = match O::NAMED_BY {
-            NamedBy::Reference => ("reference", facts.reference(Which::Another)),
-            NamedBy::Handle => ("handle", facts.handle(&neighbour(&facts.handle))),
+        let reference = || facts.reference(Which::Another);
+        let handle = || facts.handle(&neighbour(&facts.handle));
+        let (what, others) = match O::NAMED_BY {
+            NamedBy::Reference => ("reference", vec![reference()]),
+            NamedBy::Handle => ("handle", vec![handle()]),
+            NamedBy::Either => ("reference or handle", vec![reference(), handle()]),
         };
-        match difference(&first, &self.sendable(&other)?) {
-            Some(_) => Ok(()),
-            None => Err(format!("another {what} gives the same bytes")),
+        for other in &others {
+            if difference(&first, &self.sendable(other)?).is_some() {
+                return Ok(());
+            }
         }
+        Err(format!("another {what} gives the same bytes"))
     }
 }
 

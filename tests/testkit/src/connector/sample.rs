@@ -181,6 +181,8 @@ pub(super) enum Shows {
 pub(super) enum NamedBy {
     Reference,
     Handle,
+    /// Either will do: what is asked by the handle alone is searched for the reference.
+    Either,
 }
 
 /// An operation that the suite knows how to make and to judge.
@@ -316,7 +318,7 @@ samples! {
     };
     ReadRefund: EITHER, Nothing, Handle,
         |f| ReadRefund::new(f.handle.clone(), f.amount, f.reference.clone()), refund_read;
-    // Some processors list a payment's refunds, and the reference is searched for in the answer.
-    LookUpRefund: EITHER, Nothing, Handle,
+    // Some processors find a refund by our reference alone; some list a payment's refunds alone.
+    LookUpRefund: EITHER, Nothing, Either,
         |f| LookUpRefund::new(f.reference.clone(), f.handle.clone(), f.amount), refund_read;
 }

@@ -196,7 +196,9 @@ pub(super) async fn all_or_nothing<S: Store>(case: &mut Case<'_, S>) {
         .uniques
         .iter()
         .map(|write| match write {
-            UniqueWrite::Insert(unique) | UniqueWrite::Replace(unique) => Some(unique.clone()),
+            UniqueWrite::Insert(unique)
+            | UniqueWrite::Renew { unique, .. }
+            | UniqueWrite::Replace(unique) => Some(unique.clone()),
             UniqueWrite::Delete(_) => None,
         })
         .collect();

@@ -223,7 +223,17 @@ impl<'a, S: Store> Case<'a, S> {
         self.ok(self.store().resolve(&self.acme, id).await, "`resolve`")
     }
 
+    /// Claims; their ages, which most clauses don't mind, are left out.
     pub(super) async fn claim(&self, queue: Queue, limit: u32, lease: Duration) -> Vec<Claim> {
+        let claims = self.claim_with_ages(queue, limit, lease).await;
+        let ageless = |claim| Claim {
+            age: Duration::ZERO,
+            ..claim
+        };
+        claims.into_iter().map(ageless).collect()
+    }
+
+    pub(super) async fn claim_with_ages(&self, queue: Queue, limit: u32, lease: Duration) -> Vec<Claim> {
         let request = ClaimRequest { queue, limit, lease };
         self.ok(self.store().claim_due(&request).await, "`claim_due`")
     }
@@ -232,6 +242,18 @@ impl<'a, S: Store> Case<'a, S> {
         let mut backlog = self.ok(self.store().backlog(queue).await, "`backlog`");
         backlog.attention.sort();
         backlog
+    }
+
+    /// Lets so much time pass for the store: a test's clock is moved, else it is waited for.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a store with a clock of its own is waited for in real time"
+    )]
+    pub(super) async fn pass(&self, time: Duration) {
+        match self.clock() {
+            Some(clock) => clock.advance(time),
+            None => tokio::time::sleep(time).await,
+        }
     }
 
     /// Claims until there is something, for a lease of an hour. Moves the clock on by `wait` if it is a test's, else

@@ -30,6 +30,7 @@ pub(super) async fn claimed<S: Store>(case: &mut Case<'_, S>) {
             tenant: tenant.clone(),
             job: key,
             epoch: 2,
+            age: Duration::ZERO,
         };
         expected.push((index, claim));
     }
@@ -215,6 +216,7 @@ pub(super) async fn leases<S: Store>(case: &mut Case<'_, S>) {
         tenant: case.acme.clone(),
         job: key,
         epoch: 3,
+        age: Duration::ZERO,
     }];
     check_eq!(case, again, expected, "the claim after the lease has ended");
 
@@ -230,6 +232,50 @@ pub(super) async fn leases<S: Store>(case: &mut Case<'_, S>) {
         "the lease has ended and another worker has taken over",
     );
 }
+
+/// Counted from the last put, whatever was claimed and moved meanwhile.
+pub(super) async fn ages<S: Store>(case: &mut Case<'_, S>) {
+    let key = job(Queue::Recovery, intent(case.uuid()));
+    let put = |case: &mut Case<'_, S>| {
+        let mut batch = case.batch();
+        batch.jobs.push(job_at(key, PAST));
+        batch
+    };
+    let batch = put(case);
+    case.commit(batch).await;
+    let mut before = Duration::ZERO;
+    for _ in 0..3 {
+        case.pass(PAUSE).await;
+        let claims = case.claim_with_ages(Queue::Recovery, 10, HOUR).await;
+        let age = claims.first().map(|claim| claim.age).unwrap_or_default();
+        check!(
+            case,
+            age >= before + PAUSE && age < before + PAUSE + SLACK,
+            "a job's age is {age:?}, {PAUSE:?} after it was {before:?}"
+        );
+        before = age;
+        let mut moved = case.batch();
+        moved.jobs.push(JobWrite::Reschedule {
+            key,
+            due: Due::At(PAST),
+        });
+        case.commit(moved).await;
+    }
+    let batch = put(case);
+    case.commit(batch).await;
+    case.pass(PAUSE).await;
+    let claims = case.claim_with_ages(Queue::Recovery, 10, HOUR).await;
+    let age = claims.first().map(|claim| claim.age).unwrap_or_default();
+    check!(
+        case,
+        age >= PAUSE && age < PAUSE + SLACK && age < before,
+        "a job's age is {age:?}, {PAUSE:?} after it was put anew"
+    );
+}
+
+const PAUSE: Duration = Duration::from_millis(40);
+/// What a busy machine may add.
+const SLACK: Duration = Duration::from_secs(20);
 
 pub(super) async fn backlog<S: Store>(case: &mut Case<'_, S>) {
     for queue in Queue::ALL {

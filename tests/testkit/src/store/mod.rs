@@ -134,6 +134,7 @@ where
             "committing a commit id that is committed changes nothing" => batches::once;
             "`resolve` says what became of a commit, and Absent is a promise" => batches::resolved;
             "a unique is there once" => uniques::once;
+            "a unique that has expired may be renewed" => uniques::renewed;
             "uniques are inserted, replaced and deleted" => uniques::written;
             "a global unique is one over all tenants" => uniques::global;
             "events come in sequence" => events::in_sequence;
@@ -141,6 +142,7 @@ where
             "jobs are claimed when they are due, oldest first" => jobs::claimed;
             "only a claim raises a job's epoch" => jobs::epochs;
             "a lease ends" => jobs::leases;
+            "a job's age is counted from its put by the store's clock" => jobs::ages;
             "`backlog` counts what waits over all tenants" => jobs::backlog;
             "the store's clock decides what is due" => jobs::the_stores_clock;
             "tenants never meet" => tenants::never_meet;
@@ -149,6 +151,7 @@ where
             "of several writers of one version one wins" => races::one_winner;
             "a counter is never passed" => races::a_limited_counter;
             "of several inserts of a unique one wins" => races::one_insert;
+            "of several who renew a unique one wins" => races::one_renewal;
             "a job is claimed by one worker" => races::one_claim;
             "a dropped future leaves a whole batch or none, and nothing open" => restarts::dropped;
         }

@@ -176,6 +176,52 @@ pub(super) async fn one_insert<S: Store>(case: &mut Case<'_, S>) {
     }
 }
 
+pub(super) async fn one_renewal<S: Store>(case: &mut Case<'_, S>) {
+    for scope in [Scope::Idempotency, Scope::Provider] {
+        let expired = Unique {
+            expires_at: Some(PAST),
+            ..unique(scope, "order-1", None)
+        };
+        let mut batch = case.batch();
+        batch.uniques.push(UniqueWrite::Insert(expired.clone()));
+        case.commit(batch).await;
+        let tasks = (0..12)
+            .map(|_| {
+                let (store, tenant) = (Arc::clone(case.store()), case.acme.clone());
+                let key = intent(case.uuid());
+                let mut batch = case.batch();
+                put(&mut batch, row(key, 1));
+                batch.uniques.push(UniqueWrite::Renew {
+                    unique: unique(scope, "order-1", Some(key)),
+                    expired_by: PAST,
+                });
+                tokio::spawn(async move { (try_commit(&store, &tenant, &batch).await, key) })
+            })
+            .collect();
+        let mut winners = Vec::new();
+        for (won, key) in join(tasks).await {
+            match won {
+                Ok(true) => winners.push(key),
+                Ok(false) => check_eq!(case, case.load(key).await, None, "a loser's row was written"),
+                Err(seen) => case.broken(&seen),
+            }
+        }
+        check_eq!(
+            case,
+            winners.len(),
+            1,
+            "how many of 12 who renewed one unique won"
+        );
+        let renewed = case.lookup(&expired.key).await;
+        check_eq!(
+            case,
+            renewed.and_then(|unique| unique.target),
+            Some(winners[0]),
+            "the winner's unique"
+        );
+    }
+}
+
 pub(super) async fn one_claim<S: Store>(case: &mut Case<'_, S>) {
     const JOBS: usize = 40;
     let mut batch = case.batch();

@@ -110,6 +110,7 @@ async fn apart<S: Store>(case: &Case<'_, S>, stranger: &Tenant) {
         tenant: stranger.clone(),
         job: work,
         epoch: 2,
+        age: std::time::Duration::ZERO,
     }];
     check_eq!(
         case,

@@ -1,11 +1,11 @@
 //! Uniques: there once, for a tenant or for all.
 
 use bytes::Bytes;
-use paymux_core::Store;
 use paymux_core::store::*;
+use paymux_core::{Store, Timestamp};
 
 use super::case::Case;
-use super::make::{PAST, TIME, intent, put, row, unique};
+use super::make::{FUTURE, PAST, TIME, intent, put, row, unique};
 
 pub(super) async fn once<S: Store>(case: &mut Case<'_, S>) {
     let target = intent(case.uuid());
@@ -69,6 +69,65 @@ pub(super) async fn once<S: Store>(case: &mut Case<'_, S>) {
             "a unique was inserted over one that has expired but isn't purged",
         )
         .await;
+    }
+}
+
+pub(super) async fn renewed<S: Store>(case: &mut Case<'_, S>) {
+    let before = Timestamp::from_millis(PAST.as_millis() - 1);
+    for scope in Scope::ALL {
+        let first = unique(*scope, "renewed", Some(intent(case.uuid())));
+        let key = first.key.clone();
+        let renew = |unique: &Unique, expired_by| UniqueWrite::Renew {
+            unique: unique.clone(),
+            expired_by,
+        };
+        let lives = Unique {
+            expires_at: Some(PAST),
+            ..first.clone()
+        };
+        let mut batch = case.batch();
+        batch.uniques.push(renew(&lives, TIME));
+        case.commit(batch).await;
+        check_eq!(
+            case,
+            case.lookup(&key).await,
+            Some(lives.clone()),
+            "a unique renewed where none was"
+        );
+
+        let next = Unique {
+            target: Some(intent(case.uuid())),
+            bytes: Bytes::from_static(b"next"),
+            expires_at: None,
+            ..first
+        };
+        let mut early = case.batch();
+        early.uniques.push(renew(&next, before));
+        let why = format!("{key:?} was renewed before it expired");
+        let error = case.refused(&early, &why).await;
+        case.conflict(&error, &Refusal::Unique(key.clone()), &why);
+        if key.is_global() {
+            let mut theirs = case.batch();
+            theirs.uniques.push(renew(&next, TIME));
+            let why = format!("{key:?} is another tenant's, and was renewed");
+            let error = case.refused_of(&case.other, &theirs, &why).await;
+            case.conflict(&error, &Refusal::Unique(key.clone()), &why);
+        }
+        check_eq!(case, case.lookup(&key).await, Some(lives), "what wasn't renewed");
+
+        let mut batch = case.batch();
+        batch.uniques.push(renew(&next, PAST));
+        case.commit(batch).await;
+        check_eq!(
+            case,
+            case.lookup(&key).await,
+            Some(next.clone()),
+            "a unique renewed when it had expired"
+        );
+        let mut again = case.batch();
+        again.uniques.push(renew(&next, FUTURE));
+        case.refused(&again, "a unique that never expires was renewed")
+            .await;
     }
 }
 

@@ -1,5 +1,10 @@
 //! A connector that offers everything, right by default, and wrong in one way at a time.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by it"
+)]
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +35,9 @@ pub(crate) enum Fault {
     AlwaysTwoDecimals,
     NoCurrency,
     CapturesTheSamePayment,
+    LooksForAnyRefund,
+    /// No fault: the other right way.
+    LooksRefundsUpByReference,
     NoReference,
     IgnoresMethod,
     IgnoresCaptureMethod,
@@ -49,6 +57,7 @@ pub(crate) enum Fault {
     DeclineIsDoubt,
     DeclineIsUnmapped,
     RefusalIsDoubt,
+    AnyBodyRefuses,
     NothingIsDoubt,
     SuccessWithoutAHandle,
     OtherAnswerOnOtherInstances,
@@ -80,7 +89,12 @@ pub(crate) const KEY: &str = "sk_acme_1f0e9d8c7b6a";
 const WINDOW: Duration = Duration::from_secs(24 * 3600);
 const STATUSES: StatusTable = StatusTable::new()
     .answers(&[200, 402])
-    .refuses(&[422], "acme.example/docs/errors");
+    .refuses(&[422], "acme.example/docs/errors")
+    .refusal_body(|answer| {
+        answer
+            .json::<Value>()
+            .is_ok_and(|body| body["error"] == "bad request")
+    });
 const DECLINES: DeclineTable = DeclineTable::of(&[("51", DeclineCode::InsufficientFunds, DeclineKind::Soft)]);
 const SIGNATURE: TimestampedHmac = TimestampedHmac {
     header: "acme-signature",
@@ -259,8 +273,9 @@ impl Acme {
                 return Ok(Found::Declined(DECLINES.map("51")));
             }
             Fault::ServerErrorIsProof if answer.status().is_server_error() => {
-                return Err(STATUSES.error(&Response::new(422, json!({}))));
+                return Err(STATUSES.error(&Response::new(422, json!({ "error": "bad request" }))));
             }
+            Fault::AnyBodyRefuses => STATUSES.refusal_body(|_| true),
             Fault::RefusalIsDoubt => StatusTable::new().answers(&[200, 402]),
             _ => STATUSES,
         };
@@ -470,7 +485,11 @@ impl Exchange<ReadRefund> for Acme {
 
 impl Exchange<LookUpRefund> for Acme {
     fn request(&self, op: &LookUpRefund, _: &StepKey) -> Result<Request, Unsendable> {
-        self.get(&format!("/refunds?of={}", op.original))
+        self.get(&match self.fault {
+            Fault::LooksForAnyRefund => "/refunds".to_owned(),
+            Fault::LooksRefundsUpByReference => format!("/refunds?reference={}", op.reference),
+            _ => format!("/refunds?of={}", op.original),
+        })
     }
 
     fn report(&self, op: &LookUpRefund, answer: &Response) -> Result<RefundReadReport, CallError> {

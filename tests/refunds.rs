@@ -1,0 +1,348 @@
+//! What becomes of a refund: parts that fail, parts of several captures, and which way money goes back.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod support;
+
+use paymux::connector::{Key, SuccessOn};
+use paymux::sandbox::{Call, FaultKind, Settlement, Shape};
+use paymux::{
+    ErrorKind, IntentStatus, PaymentIntent, Refund, RefundStatus, ReverseOutcome, VoidOutcome, prelude::*,
+};
+use support::*;
+
+fn given(intent: &PaymentIntent) -> (i64, i64, i64) {
+    let totals = intent.totals();
+    (totals.refunded, totals.refund_pending, totals.refundable())
+}
+
+fn part(amount: Money) -> NewRefund {
+    NewRefund::part(amount, RefundReason::GoodsReturned)
+}
+
+fn available() -> NewRefund {
+    NewRefund::available(RefundReason::GoodsReturned)
+}
+
+async fn refund(world: &World, name: &str, intent: &PaymentIntent, new: NewRefund) -> Refund {
+    let reply = world.payments.refund(&key(name), intent.id(), new).await;
+    reply.unwrap().outcome.refund().clone()
+}
+
+/// 100 EUR, taken as 60 and 40, at an account that refunds captures.
+async fn taken_twice(shape: Shape) -> (World, PaymentIntent) {
+    let world = World::of(shape.refund_per_capture(), &["main"]).await;
+    let intent = world.authorized().await;
+    for (name, amount, rest) in [
+        ("c1", money!("60 EUR"), Rest::Keep),
+        ("c2", money!("40 EUR"), Rest::Release),
+    ] {
+        let amount = CaptureAmount::Part(amount, rest);
+        let _ = world
+            .payments
+            .capture(&key(name), intent.id(), amount)
+            .await
+            .unwrap();
+    }
+    world.deliver().await;
+    let intent = world.reread(&intent).await;
+    assert_eq!(given(&intent), (0, 0, 10_000));
+    (world, intent)
+}
+
+#[tokio::test]
+async fn a_refund_that_fails_days_later_leaves_a_good_one_beside_it() {
+    let world = World::new().await;
+    let intent = world.taken("tok_refund_fails_later").await;
+    refund(&world, "r", &intent, part(money!("30 EUR"))).await;
+    world.clock.advance(2 * DAY);
+    refund(&world, "s", &intent, part(money!("50 EUR"))).await;
+    world.deliver().await;
+    let _ = world.payments.sync(intent.id()).await.unwrap();
+    assert_eq!(given(&world.reread(&intent).await), (8_000, 0, 2_000));
+    world.clock.advance(DAY + HOUR);
+    world.deliver().await;
+    assert_eq!(
+        given(&world.reread(&intent).await),
+        (5_000, 0, 5_000),
+        "the first failed"
+    );
+    world.clock.advance(2 * DAY);
+    world.deliver().await;
+    assert_eq!(
+        given(&world.reread(&intent).await),
+        (0, 0, 10_000),
+        "and the second"
+    );
+}
+
+#[tokio::test]
+async fn what_was_given_back_elsewhere_is_never_free_when_a_refund_fails() {
+    let world = World::new().await;
+    let intent = world.taken("tok_refund_fails_later").await;
+    refund(&world, "r", &intent, part(money!("50 EUR"))).await;
+    world
+        .sandbox
+        .dashboard_refund(&world.handle(&intent), money!("50 EUR"))
+        .unwrap();
+    world.deliver().await;
+    assert_eq!(given(&world.reread(&intent).await), (10_000, 0, 0));
+    world.clock.advance(3 * DAY + HOUR);
+    world.deliver().await;
+    assert_eq!(given(&world.reread(&intent).await), (5_000, 0, 5_000));
+}
+
+#[tokio::test]
+async fn a_payment_that_can_t_be_read_when_its_refund_fails_stays_on_the_safe_side_until_it_can() {
+    let world = World::new().await;
+    let intent = world.taken("tok_refund_fails_later").await;
+    let refund = refund(&world, "r", &intent, available()).await;
+    let _ = world.payments.sync(intent.id()).await.unwrap();
+    world.clock.advance(3 * DAY);
+    for _ in 0..10 {
+        world.fault(Call::Read, FaultKind::DropAnswer);
+    }
+    world.deliver().await;
+    world.sandbox.faults().clear();
+    let failed = world.payments.refund_by_id(refund.id()).await.unwrap();
+    assert_eq!(failed.status(), RefundStatus::Failed);
+    assert_eq!(given(&world.reread(&intent).await), (10_000, 0, 0));
+    world.pass(HOUR).await;
+    assert_eq!(given(&world.reread(&intent).await), (0, 0, 10_000));
+}
+
+#[tokio::test]
+async fn a_refund_over_two_captures_whose_second_part_fails_is_partly_done() {
+    let (world, intent) = taken_twice(Shape::default()).await;
+    world.fault(Call::Refund, FaultKind::Slow(std::time::Duration::ZERO));
+    world.fault(Call::Refund, FaultKind::Refuse(422));
+    let done = refund(&world, "r", &intent, available()).await;
+    assert_eq!(done.status(), RefundStatus::PartiallySucceeded);
+    assert_eq!(done.refunded(), money!("60 EUR"));
+    assert_eq!(given(&world.reread(&intent).await), (6_000, 0, 4_000));
+    let rest = refund(&world, "s", &intent, available()).await;
+    assert_eq!(
+        (rest.status(), rest.refunded()),
+        (RefundStatus::Succeeded, money!("40 EUR"))
+    );
+    assert_eq!(given(&world.reread(&intent).await), (10_000, 0, 0));
+}
+
+#[tokio::test]
+async fn an_unknown_part_stops_the_rest_until_recovery_knows() {
+    let (world, intent) = taken_twice(Shape::default()).await;
+    world.fault(Call::Refund, FaultKind::DropAnswer);
+    let before = world.posts();
+    let open = refund(&world, "r", &intent, available()).await;
+    assert_eq!(open.status(), RefundStatus::Requested);
+    assert_eq!(world.posts() - before, 1, "the second part isn't asked for");
+    assert_eq!(given(&world.reread(&intent).await), (0, 10_000, 0));
+    world.pass(HOUR).await;
+    let done = world.payments.refund_by_id(open.id()).await.unwrap();
+    assert_eq!(
+        (done.status(), done.refunded()),
+        (RefundStatus::Succeeded, money!("100 EUR"))
+    );
+    assert_eq!(world.sandbox.ledger().refunds().len(), 2);
+}
+
+#[tokio::test]
+async fn a_part_that_was_proved_not_executed_and_turns_out_refunded_takes_its_capture_again() {
+    let (world, intent) = taken_twice(Shape::default().key(Key::None)).await;
+    world.sandbox.faults().stale_reads(HOUR * 2);
+    world.fault(Call::Refund, FaultKind::DropAnswer);
+    let open = refund(&world, "r", &intent, part(money!("60 EUR"))).await;
+    world.pass(HOUR).await;
+    let proved = world.payments.refund_by_id(open.id()).await.unwrap();
+    assert_eq!(proved.status(), RefundStatus::Failed);
+    assert_eq!(given(&world.reread(&intent).await), (0, 0, 10_000));
+    world.clock.advance(2 * HOUR);
+    world.deliver().await;
+    let after_all = world.payments.refund_by_id(open.id()).await.unwrap();
+    assert_eq!(after_all.status(), RefundStatus::Succeeded);
+    assert_eq!(given(&world.reread(&intent).await), (6_000, 0, 4_000));
+    let rest = refund(&world, "s", &intent, available()).await;
+    assert_eq!(
+        (rest.status(), rest.refunded()),
+        (RefundStatus::Succeeded, money!("40 EUR")),
+        "it is asked of the other capture"
+    );
+    assert_eq!(given(&world.reread(&intent).await), (10_000, 0, 0));
+}
+
+#[tokio::test]
+async fn money_that_isn_t_settled_is_reversed_where_it_can_t_be_refunded() {
+    let shape = Shape::default()
+        .refund_requires_settlement()
+        .success_on(SuccessOn::Settled)
+        .settles(Settlement::After(2 * DAY));
+    let world = World::of(shape, &["main"]).await;
+    let intent = world.pay("tok_approve").await.intent().clone();
+    assert_eq!(intent.status(), IntentStatus::Captured);
+    let error = world
+        .payments
+        .refund(&key("r"), intent.id(), available())
+        .await
+        .unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::RefundNotSettled), "{error}");
+    let why = RefundReason::RequestedByCustomer;
+    let reversed = world
+        .payments
+        .reverse(&key("v"), intent.id(), why.clone())
+        .await
+        .unwrap();
+    assert!(
+        matches!(reversed.outcome, ReverseOutcome::Voided(VoidOutcome::Voided(_))),
+        "{reversed:?}"
+    );
+    let again = world.payments.reverse(&key("v"), intent.id(), why).await.unwrap();
+    assert!(matches!(again.outcome, ReverseOutcome::Voided(_)), "{again:?}");
+    assert_eq!(world.reread(&intent).await.status(), IntentStatus::Voided);
+    assert!(world.sandbox.ledger().live_charges("order").is_empty());
+}
+
+#[tokio::test]
+async fn money_that_has_settled_is_refunded() {
+    let shape = Shape::default()
+        .refund_requires_settlement()
+        .success_on(SuccessOn::Settled);
+    let world = World::of(shape, &["main"]).await;
+    let intent = world.pay("tok_approve").await.intent().clone();
+    world.pass(3 * DAY).await;
+    assert_eq!(world.reread(&intent).await.status(), IntentStatus::Succeeded);
+    let done = refund(&world, "r", &intent, available()).await;
+    assert_eq!(done.status(), RefundStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn a_payment_is_reversed_by_what_its_status_needs() {
+    let world = World::new().await;
+    let why = || RefundReason::RequestedByCustomer;
+    let reverse = async |name: &str, intent: &PaymentIntent| {
+        let reply = world.payments.reverse(&key(name), intent.id(), why()).await;
+        reply.map(|reply| reply.outcome)
+    };
+    let new = NewIntent::payment(money!("100 EUR")).reference("created");
+    let created = world
+        .payments
+        .create_intent(&key("created"), new)
+        .await
+        .unwrap()
+        .outcome;
+    let acting = world.pay("tok_redirect").await.intent().clone();
+    for (name, intent) in [("a", &created), ("b", &acting)] {
+        let outcome = reverse(name, intent).await.unwrap();
+        assert!(matches!(outcome, ReverseOutcome::Cancelled(_)), "{outcome:?}");
+        assert_eq!(world.reread(intent).await.status(), IntentStatus::Cancelled);
+        let error = reverse("again", intent).await.unwrap_err();
+        assert_eq!(error.code(), "invalid_transition");
+    }
+    let held = world.authorized().await;
+    let outcome = reverse("c", &held).await.unwrap();
+    assert!(matches!(outcome, ReverseOutcome::Voided(_)), "{outcome:?}");
+    let error = reverse("again", &held).await.unwrap_err();
+    assert_eq!(error.code(), "invalid_transition");
+    let partly = world.authorized().await;
+    let some = CaptureAmount::Part(money!("60 EUR"), Rest::Keep);
+    let _ = world
+        .payments
+        .capture(&key("p"), partly.id(), some)
+        .await
+        .unwrap();
+    for (name, intent, minor) in [("d", &partly, 6_000), ("e", &world.paid().await, 10_000)] {
+        let outcome = reverse(name, intent).await.unwrap();
+        assert!(matches!(outcome, ReverseOutcome::Refunded(_)), "{outcome:?}");
+        assert_eq!(given(&world.reread(intent).await), (minor, 0, 0));
+    }
+}
+
+/// A refund of both captures whose first part's answer was lost.
+async fn first_part_unknown(shape: Shape) -> (World, PaymentIntent, Refund) {
+    let (world, intent) = taken_twice(shape).await;
+    world.fault(Call::Refund, FaultKind::DropAnswer);
+    let open = refund(&world, "r", &intent, available()).await;
+    assert_eq!(open.status(), RefundStatus::Requested);
+    (world, intent, open)
+}
+
+#[tokio::test]
+async fn the_second_part_follows_when_a_webhook_tells_the_first_ones_fate() {
+    for shape in [
+        Shape::default(),
+        Shape::default().authoritative_webhooks(),
+        Shape::bare(),
+    ] {
+        let (world, intent, open) = first_part_unknown(shape).await;
+        world.deliver().await;
+        world.pass(HOUR).await;
+        let done = world.payments.refund_by_id(open.id()).await.unwrap();
+        assert_eq!(done.status(), RefundStatus::Succeeded);
+        assert_eq!(given(&world.reread(&intent).await), (10_000, 0, 0));
+        assert_eq!(world.sandbox.ledger().refunds().len(), 2);
+        let again = world
+            .payments
+            .refund(&key("r"), intent.id(), available())
+            .await
+            .unwrap();
+        assert_eq!(again.outcome.refund().status(), RefundStatus::Succeeded);
+    }
+}
+
+#[tokio::test]
+async fn the_second_part_follows_when_a_person_settles_the_first() {
+    for verdict in [Verdict::Executed(money!("60 EUR"), None), Verdict::NotExecuted] {
+        let (world, intent, open) = first_part_unknown(Shape::bare()).await;
+        let seen = world.unknowns().await.remove(0);
+        let ada = world.payments.operator(Actor::person("ada"));
+        let _ = ada
+            .settle_by_hand(&seen, verdict.clone(), Evidence::note("seen"))
+            .await
+            .unwrap();
+        let done = world.payments.refund_by_id(open.id()).await.unwrap();
+        let (status, left) = match verdict {
+            Verdict::Executed(..) => (RefundStatus::Succeeded, (10_000, 0, 0)),
+            Verdict::NotExecuted => (RefundStatus::PartiallySucceeded, (4_000, 0, 6_000)),
+        };
+        assert_eq!(done.status(), status);
+        assert_eq!(given(&world.reread(&intent).await), left);
+    }
+}
+
+#[tokio::test]
+async fn the_second_part_follows_when_a_person_abandons_the_first() {
+    let (world, intent, open) = first_part_unknown(Shape::bare()).await;
+    world.pass(DAY + HOUR).await;
+    let seen = world.unknowns().await.remove(0);
+    let ada = world.payments.operator(Actor::person("ada"));
+    let _ = ada.abandon(&seen, Evidence::note("no answer")).await.unwrap();
+    let done = world.payments.refund_by_id(open.id()).await.unwrap();
+    assert_eq!(done.status(), RefundStatus::Pending);
+    assert_eq!(given(&world.reread(&intent).await), (4_000, 6_000, 0));
+}
+
+#[tokio::test]
+async fn a_part_that_waits_for_an_account_is_asked_for_once_it_is_registered_again() {
+    let (world, intent, open) = first_part_unknown(Shape::bare()).await;
+    let gone = world
+        .restarted(ConnectorMap::shared([world.sandbox.connector("other")]).unwrap())
+        .await;
+    let seen = gone.unknowns().await.remove(0);
+    let ada = gone.payments.operator(Actor::person("ada"));
+    let first = Verdict::Executed(money!("60 EUR"), None);
+    let _ = ada
+        .settle_by_hand(&seen, first, Evidence::note("seen"))
+        .await
+        .unwrap();
+    gone.pass(HOUR).await;
+    assert_eq!(given(&gone.reread(&intent).await), (6_000, 4_000, 0));
+    assert_eq!(gone.unknowns().await.len(), 1, "a person sees that it waits");
+
+    let back = gone
+        .restarted(ConnectorMap::shared([world.sandbox.connector("main")]).unwrap())
+        .await;
+    back.pass(2 * HOUR).await;
+    let done = back.payments.refund_by_id(open.id()).await.unwrap();
+    assert_eq!(done.status(), RefundStatus::Succeeded);
+    assert_eq!(given(&back.reread(&intent).await), (10_000, 0, 0));
+    assert!(back.unknowns().await.is_empty());
+}
