@@ -18,7 +18,13 @@ pub use paymux_http as http_transport;
 pub use paymux_memory::MemoryStore;
 
 #[cfg(feature = "sqlite")]
-pub use paymux_sql::{CreateFile, SqliteOptions, SqliteStore, sqlx};
+pub use paymux_sql::{CreateFile, SqliteOptions, SqliteStore};
+
+#[cfg(feature = "postgres")]
+pub use paymux_sql::{Engine, PostgresOptions, PostgresStore, Statements};
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use paymux_sql::sqlx;
 
 /// What a host imports.
 pub mod prelude {
@@ -32,6 +38,8 @@ pub mod prelude {
     #[cfg(feature = "memory")]
     pub use paymux_memory::MemoryStore;
 
+    #[cfg(feature = "postgres")]
+    pub use paymux_sql::PostgresStore;
     #[cfg(feature = "sqlite")]
     pub use paymux_sql::SqliteStore;
 }

@@ -22,11 +22,19 @@ struct AcmePay {
     account: AccountRef,
 }
 
+/// A refusal of its own: a gateway's page at the same status proves nothing.
+#[derive(Deserialize)]
+struct Refused {
+    #[serde(rename = "error")]
+    _error: String,
+}
+
 // What its documentation says. Every status that isn't named here is a doubt, and only `refuses` proves that nothing
 // was executed.
 const STATUSES: StatusTable = StatusTable::new()
     .answers(&[200, 201, 402])
-    .refuses(&[400, 401, 422, 429], "acme.example/docs/errors");
+    .refuses(&[400, 401, 422, 429], "acme.example/docs/errors")
+    .refusal_body(|answer| answer.json::<Refused>().is_ok());
 const KEY: Key = Key::Header {
     window: Duration::from_secs(24 * 3600),
     replays_errors: ReplaysErrors::Never,

@@ -49,6 +49,7 @@ struct State {
 struct Job {
     due: Timestamp,
     epoch: u64,
+    put_at: Timestamp,
 }
 
 impl MyStore {
@@ -178,6 +179,7 @@ impl Store for MyStore {
                     tenant: tenant.clone(),
                     job: *key,
                     epoch: job.epoch,
+                    age: now.since(job.put_at),
                 }
             });
         Ok(claims.collect())
@@ -284,6 +286,13 @@ impl State {
         let others = key.is_global() && self.owner(key).is_some_and(|owner| owner != tenant);
         let refused = match write {
             UniqueWrite::Insert(_) => others || self.uniques.contains_key(&place),
+            UniqueWrite::Renew { expired_by, .. } => {
+                others
+                    || self
+                        .uniques
+                        .get(&place)
+                        .is_some_and(|there| !there.has_expired(*expired_by))
+            }
             UniqueWrite::Replace(_) => others,
             UniqueWrite::Delete(_) => false,
         };
@@ -291,7 +300,9 @@ impl State {
             return Err(CommitError::Conflict(Refusal::Unique(key.clone())));
         }
         match write {
-            UniqueWrite::Insert(unique) | UniqueWrite::Replace(unique) => {
+            UniqueWrite::Insert(unique)
+            | UniqueWrite::Renew { unique, .. }
+            | UniqueWrite::Replace(unique) => {
                 self.uniques.insert(place, unique.clone());
             }
             UniqueWrite::Delete(_) => {
@@ -317,7 +328,12 @@ impl State {
             JobWrite::Put { due, .. } => {
                 // Only a claim raises the epoch.
                 let epoch = self.jobs.get(&place).map_or(1, |job| job.epoch);
-                self.jobs.insert(place, Job { due: at(due), epoch });
+                let job = Job {
+                    due: at(due),
+                    epoch,
+                    put_at: now,
+                };
+                self.jobs.insert(place, job);
             }
             JobWrite::Reschedule { due, .. } => {
                 if let Some(job) = self.jobs.get_mut(&place) {

@@ -18,7 +18,7 @@ const MISSING_KEY: &str = "STRIPE_SECRET_KEY isn't set. Take a test key (sk_test
                            a counterpart on this machine: eval \"$(tests/services/localstripe.sh start)\"";
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let secret = match std::env::var("STRIPE_SECRET_KEY") {
         Ok(secret) if secret.starts_with("sk_test_") || secret.starts_with("rk_test_") => secret,
         Ok(_) => return Err("STRIPE_SECRET_KEY isn't a test key: this example moves money".into()),
