@@ -68,6 +68,25 @@ pub(crate) struct KeptAction {
     pub(crate) secret_names: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "AfterDecline::is_end")]
+    pub(crate) after_decline: AfterDecline,
+}
+
+/// Whether a payer whose payment was declined may try again with what the action gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AfterDecline {
+    /// No: a decline ends it.
+    #[default]
+    Ended,
+    /// Yes, until the payment is cancelled or paid.
+    Open,
+}
+
+impl AfterDecline {
+    fn is_end(&self) -> bool {
+        *self == Self::Ended
+    }
 }
 
 impl Action {
@@ -78,6 +97,7 @@ impl Action {
             data: BTreeMap::new(),
             secret_names: Vec::new(),
             expires_at: None,
+            after_decline: AfterDecline::Ended,
         };
         Self {
             kept,
@@ -110,6 +130,15 @@ impl Action {
     #[must_use]
     pub fn expires_at(mut self, at: Timestamp) -> Self {
         self.kept.expires_at = Some(at);
+        self
+    }
+
+    /// A decline doesn't end it: whoever has its secrets may try again, with another card even, until the payment is
+    /// cancelled. A declined attempt then waits for its payer like one that was never declined: it is cancelled before
+    /// another one is made, so that no two of them are paid.
+    #[must_use]
+    pub fn open_after_decline(mut self) -> Self {
+        self.kept.after_decline = AfterDecline::Open;
         self
     }
 

@@ -7,7 +7,7 @@ use paymux::connector::TimestampedHmac;
 use paymux::prelude::*;
 use paymux::store::StoreTime;
 use paymux::stripe::Stripe;
-use paymux::{Bytes, Clock, EndpointId, IntentStatus, Mode, Secret, TestClock};
+use paymux::{AttemptStatus, Bytes, Clock, DeclineCode, EndpointId, IntentStatus, Mode, Secret, TestClock};
 use paymux_standin_stripe::{Authentication, Standin};
 
 use super::{http, key, policy, post, ten_euro};
@@ -83,24 +83,17 @@ impl World {
         assert!(reply.response.status().is_success(), "{reply:?}");
     }
 
-    /// The payer's page confirms with another card.
-    async fn page_confirms(&self, handle: &str) {
+    /// The payer's page confirms with another card: the answer's status.
+    async fn page_confirms(&self, handle: &str) -> u16 {
         let path = format!("/v1/payment_intents/{handle}/confirm");
         let form = "payment_method=pm_card_visa".to_owned();
         let answer = post(self.standin.base_url(), API_KEY, &path, form).await;
-        assert_eq!(answer.status().as_u16(), 200);
+        answer.status().as_u16()
     }
 
     fn charged(&self) -> i64 {
         let charges = self.standin.ledger().charges();
         charges.iter().map(|it| it.captured - it.refunded).sum()
-    }
-
-    async fn pass_a_day(&self) {
-        for _ in 0..24 {
-            self.clock.advance(Duration::from_secs(3_600));
-            self.paymux.recover_due(100).await.unwrap();
-        }
     }
 }
 
@@ -109,7 +102,7 @@ async fn what_a_page_pays_after_a_decline_is_seen_by_its_webhook_or_by_a_sync() 
     for by_webhook in [Some("payment_intent.succeeded"), None] {
         let world = World::new().await;
         let (id, handle) = world.challenge_failed().await;
-        world.page_confirms(&handle).await;
+        assert_eq!(world.page_confirms(&handle).await, 200);
         assert_eq!(world.charged(), 1_000);
         match by_webhook {
             Some(kind) => world.tell(kind, &handle).await,
@@ -121,15 +114,30 @@ async fn what_a_page_pays_after_a_decline_is_seen_by_its_webhook_or_by_a_sync() 
 }
 
 #[tokio::test]
-async fn a_page_and_a_second_attempt_that_both_pay_leave_one_charge() {
+async fn a_failed_challenge_leaves_the_payer_s_page_open_until_the_next_attempt_has_closed_it() {
     let world = World::new().await;
     let (id, handle) = world.challenge_failed().await;
+    let waiting = world.payments.intent(&id).await.unwrap();
+    assert_eq!(waiting.status(), IntentStatus::RequiresAction);
+    let decline = waiting.last_decline().unwrap();
+    assert_eq!(decline.code(), DeclineCode::AuthenticationFailed);
     let again = PaymentMethod::card_token("pm_card_visa");
-    let _ = world.payments.confirm(&key("b"), &id, again).await.unwrap();
-    world.page_confirms(&handle).await;
-    assert_eq!(world.charged(), 2_000);
-    world.tell("payment_intent.succeeded", &handle).await;
-    world.pass_a_day().await;
+    let reply = world.payments.confirm(&key("b"), &id, again).await.unwrap();
+    assert!(matches!(reply.outcome, PaymentOutcome::Succeeded(_)), "{reply:?}");
+    assert_eq!(world.page_confirms(&handle).await, 400);
+    assert_eq!(world.charged(), 1_000);
+    let now = world.payments.intent(&id).await.unwrap();
+    assert_eq!(now.attempts()[0].status(), AttemptStatus::Declined);
+}
+
+#[tokio::test]
+async fn a_page_that_pays_before_the_next_attempt_keeps_it_from_being_made() {
+    let world = World::new().await;
+    let (id, handle) = world.challenge_failed().await;
+    assert_eq!(world.page_confirms(&handle).await, 200);
+    let again = PaymentMethod::card_token("pm_card_visa");
+    let refused = world.payments.confirm(&key("b"), &id, again).await.unwrap_err();
+    assert_eq!(refused.code(), "invalid_transition", "{refused}");
     assert_eq!(world.charged(), 1_000);
     let now = world.payments.intent(&id).await.unwrap();
     assert_eq!(now.totals().captured, 1_000, "{:?}", now.status());

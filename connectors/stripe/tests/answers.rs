@@ -224,7 +224,9 @@ fn what_the_payer_needs_is_secret_and_is_not_kept() {
         json!({ "type": "redirect_to_url", "redirect_to_url": { "url": "https://hooks.stripe.com/canary" } });
     assert_eq!(acts(page), secret(ActionKind::Redirect, "url"));
     let script = json!({ "type": "use_stripe_sdk", "use_stripe_sdk": { "type": "three_d_secure_redirect" } });
-    assert_eq!(acts(script), secret(ActionKind::ClientConfirm, "client_secret"));
+    // A client secret lets its payer try again after a decline; an address or a code doesn't.
+    let by_script = secret(ActionKind::ClientConfirm, "client_secret").open_after_decline();
+    assert_eq!(acts(script), by_script);
     let voucher = json!({ "type": "boleto_display_details",
         "boleto_display_details": { "hosted_voucher_url": "https://payments.stripe.com/canary" } });
     assert_eq!(acts(voucher), secret(ActionKind::Voucher, "url"));
@@ -232,10 +234,7 @@ fn what_the_payer_needs_is_secret_and_is_not_kept() {
     assert_eq!(acts(code), secret(ActionKind::Qr, "data"));
     let wait = json!({ "type": "card_await_notification", "card_await_notification": {} });
     assert_eq!(acts(wait), Action::new(ActionKind::Wait));
-    assert_eq!(
-        acts(json!({ "type": "new_thing" })),
-        secret(ActionKind::ClientConfirm, "client_secret")
-    );
+    assert_eq!(acts(json!({ "type": "new_thing" })), by_script);
 }
 
 #[test]

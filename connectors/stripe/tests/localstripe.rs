@@ -214,10 +214,8 @@ async fn a_payer_authenticates_or_fails_to() {
         let AuthorizeReport::ActionNeeded(_, action, _) = report else {
             panic!("{report:?}")
         };
-        assert_eq!(
-            action,
-            Action::new(ActionKind::ClientConfirm).with_secret("client_secret", "any")
-        );
+        let by_script = Action::new(ActionKind::ClientConfirm).with_secret("client_secret", "any");
+        assert_eq!(action, by_script.open_after_decline());
         let path = format!("/v1/payment_intents/{handle}");
         let intent: Value = account.get(&path).await.json().unwrap();
         let secret = intent["client_secret"].as_str().unwrap();

@@ -34,4 +34,7 @@ pub mod adr {
 
     #[doc = include_str!("adr/0007-history-before-events.md")]
     pub mod adr_0007 {}
+
+    #[doc = include_str!("adr/0008-a-decline-may-leave-the-page-open.md")]
+    pub mod adr_0008 {}
 }

@@ -304,8 +304,15 @@ impl Payments {
         let state = &driven.loaded.state;
         match (&state.open_op, state.live_attempt()) {
             (Some(open), _) => Err(Error::in_progress(Some(open.id))),
-            (None, Some(_)) => Err(refused(safe_after)),
             (None, None) => Ok(driven.loaded),
+            // The payer may have been quicker: what is paid can't be cancelled.
+            (None, Some(_)) => {
+                let synced = self.sync_loaded(driven.loaded).await?.loaded;
+                match synced.state.live_attempt() {
+                    None => Ok(synced),
+                    Some(_) => Err(refused(safe_after)),
+                }
+            }
         }
     }
 

@@ -61,6 +61,10 @@ impl Inner {
                 Ok(PaymentOutcome::Pending(intent))
             }
             IntentStatus::RequiresAction => {
+                // Declined, and the payer may try again: the next confirmation calls that back first.
+                if let Some(decline) = state.live_attempt().and_then(|live| live.known.declined.clone()) {
+                    return Ok(PaymentOutcome::Declined { intent, decline });
+                }
                 let action = self.next_action(tenant, state, fresh).await?;
                 Ok(PaymentOutcome::ActionRequired { intent, action })
             }
@@ -135,11 +139,14 @@ impl Inner {
                 | AuthorizeReport::Settled(_)
                 | AuthorizeReport::Verified(_)
                 | AuthorizeReport::Pending(..)
-                | AuthorizeReport::Declined(_)
                 | AuthorizeReport::Voided(..)
                 | AuthorizeReport::Unexecuted(_) => Err(Error::new(
                     ErrorKind::Stale,
                     "the payer has acted already: sync the payment",
+                )),
+                AuthorizeReport::Declined(_) => Err(Error::new(
+                    ErrorKind::Stale,
+                    "the payer has acted already, and was declined: sync the payment, or confirm it anew",
                 )),
             },
             Outcome::Answered(ReadReport::NotFound) | Outcome::NotExecuted(_) | Outcome::Unknown(_) => Err(

@@ -384,10 +384,11 @@ impl Intent {
         attempt.known = known.clone();
         attempt.status = known.status();
         let news = match attempt.status {
-            AttemptStatus::Declined => known.declined.clone(),
+            // One that waits after a decline has its payer try again.
+            AttemptStatus::Declined | AttemptStatus::RequiresAction | AttemptStatus::Pending => {
+                known.declined.clone()
+            }
             AttemptStatus::Opened
-            | AttemptStatus::Pending
-            | AttemptStatus::RequiresAction
             | AttemptStatus::NotExecuted
             | AttemptStatus::Cancelled
             | AttemptStatus::Authorized
@@ -561,7 +562,7 @@ impl Known {
             AttemptStatus::Captured
         } else if self.authorized.is_set() {
             AttemptStatus::Authorized
-        } else if self.declined.is_some() {
+        } else if self.declined.is_some() && (closed || !self.open_after_decline.is_set()) {
             AttemptStatus::Declined
         } else if closed {
             AttemptStatus::Cancelled

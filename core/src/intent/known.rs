@@ -2,7 +2,7 @@
 
 use super::news::Reading;
 use super::state::{Attempt, Intent, Known, Mark, OperationKind, Waiting};
-use crate::action::{ActionKind, KeptAction};
+use crate::action::{ActionKind, AfterDecline, KeptAction};
 use crate::connector::{Approval, AuthorizeReport, Standing};
 use crate::money::Money;
 use crate::time::Timestamp;
@@ -71,6 +71,10 @@ impl Known {
             }
             AuthorizeReport::ActionNeeded(_, action, _) => {
                 self.acted = Mark::Set;
+                match action.kept.after_decline {
+                    AfterDecline::Open => self.open_after_decline = Mark::Set,
+                    AfterDecline::Ended => {}
+                }
                 self.wait(Waiting {
                     at,
                     action: Some(action.kept.clone()),

@@ -144,6 +144,9 @@ pub(crate) struct Known {
     /// The payer was asked to act once.
     #[serde(skip_serializing_if = "is_unset")]
     pub(crate) acted: Mark,
+    /// The payer was given what a decline doesn't end ([`Action::open_after_decline`](crate::Action)).
+    #[serde(skip_serializing_if = "is_unset")]
+    pub(crate) open_after_decline: Mark,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) not_executed: Option<NotExecuted>,
     #[serde(skip_serializing_if = "Option::is_none")]

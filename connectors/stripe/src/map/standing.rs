@@ -183,7 +183,9 @@ impl PaymentIntent {
         match (shown, &self.client_secret) {
             (Some((kind, name, value)), _) => Ok(Action::new(kind).with_secret(name, value)),
             (None, Some(secret)) => {
-                Ok(Action::new(ActionKind::ClientConfirm).with_secret("client_secret", secret.clone()))
+                // A declined PaymentIntent takes another method from whoever has its client secret.
+                let action = Action::new(ActionKind::ClientConfirm).open_after_decline();
+                Ok(action.with_secret("client_secret", secret.clone()))
             }
             (None, None) => Err(CallError::unknown("an action without anything to act on")),
         }

@@ -370,6 +370,33 @@ fn only_an_action_of_the_payers_is_superseded() {
 }
 
 #[test]
+fn a_decline_that_leaves_the_payer_s_page_open_ends_nothing_until_it_is_called_back() {
+    let mut scene = Scene::manual().answered(open_action());
+    let before = scene.state.clone();
+    scene.read(AuthorizeReport::Declined(hard()).into());
+    assert_eq!(scene.state.status, IntentStatus::RequiresAction);
+    assert_eq!(scene.state.attempts[0].status, AttemptStatus::RequiresAction);
+    assert_eq!(scene.state.last_decline, Some(hard()));
+    assert_eq!(scene.state.live_attempt(), Some(&scene.state.attempts[0]));
+    assert!(matches!(scene.confirm(), Err(Illegal::Outstanding { .. })));
+    // What the payer paid meanwhile is the payment's.
+    let mut paid = scene.clone();
+    paid.read(AuthorizeReport::Authorized(approval()).into());
+    assert_eq!(paid.state.status, IntentStatus::Authorized);
+    // Closed, it is what it would have been without the page.
+    scene.read(lapsed().into());
+    assert_eq!(scene.state.attempts[0].status, AttemptStatus::Declined);
+    assert_eq!(scene.state.status, IntentStatus::Created);
+    assert_eq!(scene.confirm(), Ok(()));
+    // Whichever came first.
+    let mut other = scene.clone();
+    other.state = before;
+    other.read(lapsed().into());
+    other.read(AuthorizeReport::Declined(hard()).into());
+    assert_eq!(other.state.attempts[0].status, AttemptStatus::Declined);
+}
+
+#[test]
 fn only_what_is_unknown_is_abandoned_and_not_too_early() {
     let mut prepared = Scene::manual();
     prepared.confirm().unwrap();

@@ -18,6 +18,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug)]
 enum Said {
     Action,
+    OpenAction,
     Pending,
     Declined(bool),
     Authorized,
@@ -51,6 +52,7 @@ fn said() -> impl Strategy<Value = Said> {
     let minor = prop_oneof![Just(300_i64), Just(500)];
     prop_oneof![
         Just(Said::Action),
+        Just(Said::OpenAction),
         Just(Said::Pending),
         any::<bool>().prop_map(Said::Declined),
         Just(Said::Authorized),
@@ -102,6 +104,7 @@ fn news(said: Said, number: i64, state: &Intent, captures: [OperationId; 2]) -> 
     };
     match said {
         Said::Action => of_payment(action().into()),
+        Said::OpenAction => of_payment(open_action().into()),
         Said::Pending => of_payment(pending().into()),
         Said::Declined(soft) => {
             let code = if soft {

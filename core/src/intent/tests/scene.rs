@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::action::Action;
+use crate::action::{Action, ActionKind};
 use crate::connector::{
     Approval, AuthorizeReport, CaptureReport, CloseReport, Contradiction, Doubt, Echo, Handle, NotExecuted,
     RefundReport, Stage, Standing, SuccessOn, VoidAfterCapture,
@@ -56,6 +56,12 @@ pub(crate) fn hard() -> Decline {
 
 pub(crate) fn action() -> AuthorizeReport {
     let action = Action::redirect("https://bank.example/act").expires_at(Timestamp::from_secs(90_000));
+    AuthorizeReport::ActionNeeded(Handle::from("pay_1"), action, Echo::none())
+}
+
+/// An action that a decline doesn't end.
+pub(crate) fn open_action() -> AuthorizeReport {
+    let action = Action::new(ActionKind::ClientConfirm).open_after_decline();
     AuthorizeReport::ActionNeeded(Handle::from("pay_1"), action, Echo::none())
 }
 
