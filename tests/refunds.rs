@@ -4,10 +4,16 @@
 
 mod support;
 
-use paymux::connector::{Key, SuccessOn};
-use paymux::sandbox::{Call, FaultKind, Settlement, Shape};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use paymux::connector::{Key, Request, Response, SuccessOn, Transport, TransportError};
+use paymux::sandbox::{Call, FaultKind, Sandbox, Settlement, Shape};
 use paymux::{
-    ErrorKind, IntentStatus, PaymentIntent, Refund, RefundStatus, ReverseOutcome, VoidOutcome, prelude::*,
+    Bytes, ErrorKind, IntentStatus, PaymentIntent, Refund, RefundStatus, ReverseOutcome, VoidOutcome,
+    prelude::*,
 };
 use support::*;
 
@@ -108,6 +114,63 @@ async fn a_payment_that_can_t_be_read_when_its_refund_fails_stays_on_the_safe_si
     assert_eq!(failed.status(), RefundStatus::Failed);
     assert_eq!(given(&world.reread(&intent).await), (10_000, 0, 0));
     world.pass(HOUR).await;
+    assert_eq!(given(&world.reread(&intent).await), (0, 0, 10_000));
+}
+
+/// While it lags, what was read before is read again.
+#[derive(Debug)]
+struct Lagging {
+    inner: Arc<dyn Transport>,
+    read: Mutex<BTreeMap<String, (http::StatusCode, Bytes)>>,
+    lags: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Transport for Lagging {
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        let path = request.url().to_owned();
+        if *request.method() != http::Method::GET || !path.contains("/payments/") {
+            return self.inner.send(request).await;
+        }
+        let before = self.read.lock().unwrap().get(&path).cloned();
+        if let Some((status, body)) = before.filter(|_| self.lags.load(Ordering::SeqCst)) {
+            return Ok(Response::from_parts(status, http::HeaderMap::new(), body));
+        }
+        let answer = self.inner.send(request).await?;
+        let body = Bytes::copy_from_slice(answer.bytes());
+        self.read.lock().unwrap().insert(path, (answer.status(), body));
+        Ok(answer)
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_lags_behind_a_refunds_failure_is_asked_again_where_no_account_says_when_reads_settle() {
+    let (runtime, clock) = Runtime::test(7);
+    let shape = Shape::default().reads_settle_within(None);
+    let sandbox = Sandbox::seeded(7).clock(Arc::new(clock.clone())).shape(shape);
+    let lags = Arc::new(AtomicBool::new(false));
+    let connector = sandbox.connector("main").with_transport(|inner| {
+        Arc::new(Lagging {
+            inner,
+            read: Mutex::default(),
+            lags: lags.clone(),
+        })
+    });
+    let connectors = ConnectorMap::shared([connector]).unwrap();
+    let connectors = connectors.endpoint(endpoint(), account("main"), [sandbox.webhook_secret()]);
+    let world = World::from(runtime, clock, sandbox, connectors.unwrap(), |builder| builder).await;
+
+    let intent = world.taken("tok_refund_fails_later").await;
+    let refund = refund(&world, "r", &intent, available()).await;
+    let _ = world.payments.sync(intent.id()).await.unwrap();
+    world.clock.advance(3 * DAY);
+    lags.store(true, Ordering::SeqCst);
+    world.deliver().await;
+    let failed = world.payments.refund_by_id(refund.id()).await.unwrap();
+    assert_eq!(failed.status(), RefundStatus::Failed);
+    assert_eq!(given(&world.reread(&intent).await), (10_000, 0, 0));
+    lags.store(false, Ordering::SeqCst);
+    world.pass(3 * HOUR).await;
     assert_eq!(given(&world.reread(&intent).await), (0, 0, 10_000));
 }
 

@@ -176,9 +176,11 @@ impl Inner {
         Seen::NoAnswer
     }
 
-    /// The epoch of a read that is asked for now.
+    /// The epoch of a read that is asked for now. The reads of an account that doesn't say when they settle are given
+    /// the longest pause that there is between two looks.
     pub(crate) fn refund_epoch(&self, connector: &Connector, state: &Intent, attempt: &Attempt) -> u32 {
-        let quiet = connector.capabilities.reads_settle_within.unwrap_or_default();
+        let quiet = connector.capabilities.reads_settle_within;
+        let quiet = quiet.unwrap_or(self.policy.recheck_at_most);
         state.refund_epoch(attempt.id, self.runtime.clock.now(), quiet)
     }
 

@@ -411,7 +411,8 @@ impl Bank {
             ever_authorized: 0,
             ever_captured: 0,
         });
-        self.by_reference.insert(ask.reference.clone(), place);
+        // What is made twice is found once: as the one that is executed, or else as the first.
+        self.by_reference.entry(ask.reference.clone()).or_insert(place);
         self.by_order.entry(order.clone()).or_default().push(place);
         if execute {
             self.decide(place, now);
@@ -426,6 +427,7 @@ impl Bank {
             // Confirmed before: what became of it is to be read.
             return Answer::bare(409);
         }
+        self.by_reference.insert(payment.reference.clone(), place);
         payment.challenged = ask.challenge;
         payment.manner = Manner::of(ask.token.as_deref().unwrap_or_default());
         if payment.manner == Manner::Refused {

@@ -21,6 +21,8 @@ pub struct Report {
     pub coverage: Coverage,
     /// Worlds that were run twice, and went the same way both times.
     pub repeated: u64,
+    /// All traces' hashes in one, whatever the order in which worlds ended.
+    pub hash: u64,
 }
 
 impl Report {
@@ -30,6 +32,7 @@ impl Report {
         self.payments += outcome.payments;
         self.faults += outcome.faults.len() as u64;
         self.polls += outcome.polls;
+        self.hash = self.hash.wrapping_add(outcome.hash);
         self.coverage.merge(&outcome.coverage);
         let all = outcome.violations.iter().cloned();
         self.violations
@@ -53,6 +56,7 @@ impl Report {
             "violations": violations,
             "polls": self.polls,
             "repeated": self.repeated,
+            "hash": format!("{:016x}", self.hash),
             "seconds": seconds,
             "missing": missing,
             "states_reached": reached,

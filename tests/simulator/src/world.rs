@@ -283,7 +283,9 @@ impl World {
             .on_late_payment(self.config.on_late_payment)
             .partial_authorization(self.config.partial)
             .review_after(Duration::from_secs(24 * 3_600))
-            .idle(Duration::from_secs(45));
+            .idle(Duration::from_secs(45))
+            // So that a clock that jumps by a day doesn't end a replay of what was.
+            .body_ttl(Duration::from_secs(3 * 24 * 3_600));
         let mut builder = Orchestrator::builder(store, connectors, runtime)
             .router(Spread)
             .policy(policy);
