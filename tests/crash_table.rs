@@ -567,7 +567,7 @@ fn print(stories: &[Story], stores: &[Kept], tallies: &[Vec<Tally>], chosen: Cho
         show(store, "all", &format!("{} stories", stories.len()), sum);
     }
     match (chosen.one_in, chosen.one_in_at_postgres) {
-        (1, 1) => println!("\nEvery boundary and every pair was run."),
+        (1, 1) => println!("\nEvery boundary and every pair of these stores was run."),
         (pairs, boundaries) => println!(
             "\nOne pair in {pairs} and one of PostgreSQL's boundaries in {boundaries} were run, by the seed {}; \
              PAYMUX_CRASH_PAIRS=all runs them all.",
