@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
@@ -21,6 +21,7 @@ struct Inner {
     cut_at: AtomicU32,
     cut_named: Mutex<Option<&'static str>>,
     cut: AtomicBool,
+    pace: AtomicU64,
     let_go: AtomicBool,
     log: Mutex<Vec<String>>,
     commits: AtomicU32,
@@ -53,6 +54,11 @@ impl Boundaries {
         let boundaries = Self::default();
         *boundaries.0.cut_named.lock().unwrap() = Some(name);
         boundaries
+    }
+
+    /// Gives way at each boundary as often as follows from `pace`; 0 is once.
+    pub(crate) fn set_pace(&self, pace: u64) {
+        self.0.pace.store(pace, Ordering::SeqCst);
     }
 
     /// Lets `fault` befall the `n`th commit, the first being 1.
@@ -107,6 +113,9 @@ impl Boundaries {
             };
             std::future::poll_fn(held).await;
         }
+        for _ in 0..turns(inner.pace.load(Ordering::SeqCst), place) {
+            yield_once().await;
+        }
     }
 
     fn commit_fault(&self) -> Option<CommitFault> {
@@ -121,6 +130,33 @@ impl Boundaries {
         let boundaries = self.clone();
         connector.with_transport(|inner| Arc::new(CutTransport { inner, boundaries }))
     }
+}
+
+/// How often a boundary gives way.
+fn turns(pace: u64, place: u32) -> u64 {
+    match pace {
+        0 => 1,
+        seed => 1 + (mixed(seed, u64::from(place)) >> 32) % 6,
+    }
+}
+
+/// A number that looks like chance and isn't.
+pub(crate) fn mixed(seed: u64, part: u64) -> u64 {
+    let mixed = (seed ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 29)
+}
+
+/// Lets whatever else there is go on first: work that is done side by side takes turns at every boundary.
+async fn yield_once() {
+    let mut yielded = false;
+    let once = |cx: &mut std::task::Context<'_>| match std::mem::replace(&mut yielded, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    };
+    std::future::poll_fn(once).await;
 }
 
 /// A store whose every call passes a boundary before and after its effect.

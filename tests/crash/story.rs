@@ -1,18 +1,20 @@
 //! The verbs that crash: how each comes about, and how it is called with a key that is always the same.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use paymux::connector::{Ability, TimestampedHmac};
 use paymux::prelude::*;
 use paymux::sandbox::{Call, FaultKind, Shape};
+use paymux::store::StoreTime;
 use paymux::{
     AcceptDuplicateRisk, Bytes, Challenge, Clock, Confirm, ErrorKind, IntentUpdate, NewSession,
     OnLatePayment, PartialAuthorization, PaymentIntent, Policy, ReturnPayload, ReverseOutcome, ReviewVerdict,
-    RiskCheck, RiskStages, RiskVerdict, SessionId, UnknownQuery,
+    RiskCheck, RiskStages, RiskVerdict, SessionId, TestClock, UnknownQuery,
 };
 
 use crate::boundary::Boundaries;
-use crate::world::{Host, Kept, ORDER, World};
+use crate::world::{Host, ORDER, World};
 
 macro_rules! stories {
     ($($name:ident: $words:literal, $ends:literal;)*) => {
@@ -397,7 +399,9 @@ impl Story {
             }
             Self::WebhookParked => {
                 // What the processor will post of the first payment: the same seed does the same elsewhere.
-                let twin = Box::pin(World::of(Kept::InMemory, self)).await;
+                let clock = TestClock::new();
+                let store = MemoryStore::with_time(StoreTime::Injected(Arc::new(clock.clone())));
+                let twin = World::of(self, clock, Arc::new(store));
                 let confirm = Confirm::with(card("tok_pending_then_settled"));
                 let engine = twin.payments().await;
                 let reply = Box::pin(engine.create_and_confirm(&key("twin"), new_intent(), confirm)).await;

@@ -137,6 +137,22 @@ async fn a_first_write_that_failed_is_an_error_and_nothing_was_sent() {
 }
 
 #[tokio::test]
+async fn an_expiry_that_was_overtaken_is_no_failure_and_comes_again() {
+    for kept in Kept::everywhere().await {
+        let world = World::new(kept, Story::IntentExpiry.shape(), &["main"]).await;
+        Box::pin(Story::IntentExpiry.set_up(&world)).await;
+        let boundaries = Boundaries::default().fault(1, CommitFault::Conflict);
+        let engine = world.engine(&boundaries).await;
+        let progress = Box::pin(engine.expire_due(10)).await.unwrap();
+        assert_eq!(boundaries.faults_left(), 0);
+        assert_eq!((progress.claimed, progress.failed), (1, 0));
+        assert_eq!(world.intents().await[0].status(), IntentStatus::Created);
+        Box::pin(world.recover()).await;
+        assert_eq!(world.intents().await[0].status(), IntentStatus::Cancelled);
+    }
+}
+
+#[tokio::test]
 async fn after_the_first_write_it_is_prepared_whether_it_was_sent_or_not() {
     let (lost, answered) = (Some(FaultKind::DropRequest), None);
     let moments = [

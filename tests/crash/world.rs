@@ -34,6 +34,14 @@ impl Kept {
         }
         all
     }
+
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::InMemory => "memory",
+            Self::InSqlite => "SQLite",
+            Self::AtPostgres => "PostgreSQL",
+        }
+    }
 }
 
 pub(crate) const ORDER: &str = "order-1042";
@@ -49,6 +57,7 @@ pub(crate) struct World {
     accounts: Vec<&'static str>,
     host: Host,
     seed: AtomicU64,
+    pace: AtomicU64,
     _folder: Option<TempDir>,
     _database: Option<Database>,
 }
@@ -63,11 +72,11 @@ pub(crate) struct Believed {
 }
 
 impl World {
-    /// The world in which a story takes place.
-    pub(crate) async fn of(kept: Kept, story: Story) -> Self {
+    /// The world in which a story takes place, over a store that tells this clock's time.
+    pub(crate) fn of(story: Story, clock: TestClock, store: Arc<dyn Store>) -> Self {
         Self {
             host: story.host(),
-            ..Self::new(kept, story.shape(), story.accounts()).await
+            ..Self::over(clock, store, story.shape(), story.accounts())
         }
     }
 
@@ -89,19 +98,34 @@ impl World {
             }
         };
         Self {
+            _folder: folder,
+            _database: database,
+            ..Self::over(clock, store, shape, accounts)
+        }
+    }
+
+    fn over(clock: TestClock, store: Arc<dyn Store>, shape: Shape, accounts: &[&'static str]) -> Self {
+        Self {
             sandbox: Sandbox::seeded(7).clock(Arc::new(clock.clone())).shape(shape),
             clock,
             store,
             accounts: accounts.to_vec(),
             host: |builder| builder,
             seed: AtomicU64::new(1),
-            _folder: folder,
-            _database: database,
+            pace: AtomicU64::new(0),
+            _folder: None,
+            _database: None,
         }
+    }
+
+    /// By which what the engines from now on do side by side takes turns.
+    pub(crate) fn set_pace(&self, pace: u64) {
+        self.pace.store(pace, Ordering::SeqCst);
     }
 
     /// A fresh engine over what is left of the one before, as after a restart.
     pub(crate) async fn engine(&self, boundaries: &Boundaries) -> Orchestrator {
+        boundaries.set_pace(self.pace.load(Ordering::SeqCst));
         let accounts = self
             .accounts
             .iter()
@@ -204,7 +228,7 @@ impl World {
         assert_eq!(
             recovered.failed + expired.failed,
             0,
-            "recovery failed on a healthy store and processor"
+            "recovery failed on a healthy store and processor: {recovered:?} {expired:?}"
         );
         Some(())
     }

@@ -1,4 +1,4 @@
-//! Guides for those who add to paymux, and the decisions behind its shape.
+//! Guides for those who run paymux or add to it, and the decisions behind its shape.
 
 #[doc = include_str!("add_a_connector.md")]
 pub mod add_a_connector {}
@@ -8,6 +8,9 @@ pub mod add_a_store {}
 
 #[doc = include_str!("postgres.md")]
 pub mod postgres {}
+
+#[doc = include_str!("reliability.md")]
+pub mod reliability {}
 
 /// Decisions that changed the design after it was first written down, each with its reason and its price.
 ///

@@ -18,7 +18,7 @@ use super::payments::Payments;
 use super::refunds::RefundDrive;
 use super::resolve::Found;
 use crate::connector::{AuthorizeReport, NotExecuted, Outcome, RefundReadReport};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::OperationId;
 use crate::intent::{
     self, Command, Happened, Intent, IntentEvent, News, OpStage, OpenOp, ReviewReason, Source,
@@ -34,7 +34,7 @@ use crate::tenant::Tenant;
 pub struct Progress {
     /// Jobs that were claimed.
     pub claimed: u32,
-    /// Jobs that failed for now, and stay due.
+    /// Jobs that failed for now, and stay due. One that somebody else's change overtook is none of them.
     pub failed: u32,
 }
 
@@ -44,7 +44,7 @@ pub struct Progress {
 pub struct Drained {
     /// Jobs that were claimed in all.
     pub claimed: u64,
-    /// Jobs that failed for now, and stay due.
+    /// Jobs that failed for now, and stay due. One that somebody else's change overtook is none of them.
     pub failed: u64,
 }
 
@@ -135,9 +135,15 @@ impl Inner {
             Box::pin(async move {
                 let mut failed = 0;
                 for claim in row {
-                    if let Err(error) = self.work_on(&claim).await {
-                        failed += 1;
-                        tracing::warn!(job = ?claim.job, %error, "due work failed for now");
+                    match self.work_on(&claim).await {
+                        Ok(()) => {}
+                        Err(error) if is_overtaken(&error) => {
+                            tracing::info!(job = ?claim.job, %error, "due work was overtaken");
+                        }
+                        Err(error) => {
+                            failed += 1;
+                            tracing::warn!(job = ?claim.job, %error, "due work failed for now");
+                        }
                     }
                 }
                 failed
@@ -665,6 +671,14 @@ impl Inner {
         let rows = self.store.find(tenant, &query).await.map_err(unreadable)?;
         Ok(!rows.is_empty())
     }
+}
+
+/// Somebody else is at what the job was to do: it is claimed anew when its lease ends, and decides by what is there then.
+fn is_overtaken(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Stale | ErrorKind::OperationInProgress { .. }
+    )
 }
 
 const WORKER_BATCH: u32 = 32;
