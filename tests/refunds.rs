@@ -409,3 +409,17 @@ async fn a_part_that_waits_for_an_account_is_asked_for_once_it_is_registered_aga
     assert_eq!(given(&back.reread(&intent).await), (10_000, 0, 0));
     assert!(back.unknowns().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_pending_refund_that_nobody_can_ask_about_is_looked_at_ever_less_often() {
+    let world = World::of(Shape::bare(), &["main"]).await;
+    let intent = world.taken("tok_refund_pending").await;
+    let pending = refund(&world, "r", &intent, available()).await;
+    assert_eq!(pending.status(), RefundStatus::Pending);
+    let mut looks = 0;
+    for _ in 0..24 * 60 {
+        world.clock.advance(MINUTE);
+        looks += world.paymux.recover_due(100).await.unwrap().claimed;
+    }
+    assert!((24..=48).contains(&looks), "{looks} in a day");
+}

@@ -27,6 +27,7 @@ use crate::refund::{self, RefundNews, RefundState};
 use crate::secret::Volatile;
 use crate::store::{Claim, ClaimRequest, Due, JobWrite, Query, Queue, RowKind};
 use crate::tenant::Tenant;
+use crate::time::Timestamp;
 
 /// How much due work was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -398,7 +399,7 @@ impl Inner {
         let Some(loaded) = self.load::<Intent>(&claim.tenant, claim.job.row.id).await? else {
             return self.drop_job(claim).await;
         };
-        let pause = self.sync_pause(&loaded.state);
+        let pause = self.ever_longer(loaded.state.updated_at);
         let synced = self.payments(&claim.tenant).sync_loaded(loaded).await;
         // Only now: a worker that dies meanwhile leaves the job to its lease. Where nothing is left to ask, the sync's
         // own commit has ended the job, and this does nothing.
@@ -406,8 +407,9 @@ impl Inner {
         synced.map(drop)
     }
 
-    fn sync_pause(&self, state: &Intent) -> Duration {
-        let age = self.runtime.clock.now().since(state.updated_at);
+    /// The pause of a sync or an expiry: it doubles with the time since something last happened, or was due.
+    pub(crate) fn ever_longer(&self, since: Timestamp) -> Duration {
+        let age = self.runtime.clock.now().since(since);
         age.clamp(
             self.policy.sync_every,
             self.policy.recheck_at_most.max(self.policy.sync_every),
@@ -425,6 +427,7 @@ impl Inner {
         let Some(loaded) = self.load::<RefundState>(&claim.tenant, claim.job.row.id).await? else {
             return self.drop_job(claim).await;
         };
+        let pause = self.ever_longer(loaded.state.updated_at);
         let synced = match self.connectors.get(&claim.tenant, &loaded.state.account).await {
             Ok(Some(connector)) => self
                 .sync_refund(&claim.tenant, loaded, &connector)
@@ -433,7 +436,7 @@ impl Inner {
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
-        self.later(claim, self.policy.sync_every).await?;
+        self.later(claim, pause).await?;
         synced
     }
 
