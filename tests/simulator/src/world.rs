@@ -502,7 +502,8 @@ impl World {
                 }
             }
             let mut open = self.pending.load(Ordering::Relaxed);
-            if claimed == 0 && step >= 60_000 {
+            // Counting reads all that there is.
+            if claimed == 0 && open == 0 && step >= 60_000 {
                 for queue in [Queue::Recovery, Queue::Sync, Queue::Due] {
                     open += self
                         .disk
