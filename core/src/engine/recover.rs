@@ -15,8 +15,10 @@ use super::drive::{Drive, Lease, Sending, WRITE_TRIES};
 use super::operate::stale;
 use super::operator::SETTLED_BY_HAND;
 use super::payments::Payments;
-use super::refunds::RefundDrive;
+use super::refunds::{RefundDrive, watched};
 use super::resolve::Found;
+use super::sync::{Asked, Heard};
+use super::write::to_sync;
 use crate::connector::{AuthorizeReport, NotExecuted, Outcome, RefundReadReport};
 use crate::error::Result;
 use crate::id::OperationId;
@@ -400,10 +402,18 @@ impl Inner {
             return self.drop_job(claim).await;
         };
         let pause = self.ever_longer(loaded.state.updated_at);
-        let synced = self.payments(&claim.tenant).sync_loaded(loaded).await;
-        // Only now: a worker that dies meanwhile leaves the job to its lease. Where nothing is left to ask, the sync's
-        // own commit has ended the job, and this does nothing.
-        self.later(claim, pause).await?;
+        let asked = match to_sync(&loaded.state) {
+            true => Asked::Waiting,
+            // A hint asked for this read: whatever it told of.
+            false => Asked::Sent,
+        };
+        let synced = self.payments(&claim.tenant).sync_and_hear(loaded, asked).await;
+        // Only now: a worker that dies meanwhile leaves the job to its lease. Where nothing is left to ask, the job is
+        // done, if the sync's own commit hasn't ended it already.
+        match &synced {
+            Ok((driven, Heard::All)) if !to_sync(&driven.loaded.state) => self.drop_job(claim).await?,
+            Ok(_) | Err(_) => self.later(claim, pause).await?,
+        }
         synced.map(drop)
     }
 
@@ -429,15 +439,15 @@ impl Inner {
         };
         let pause = self.ever_longer(loaded.state.updated_at);
         let synced = match self.connectors.get(&claim.tenant, &loaded.state.account).await {
-            Ok(Some(connector)) => self
-                .sync_refund(&claim.tenant, loaded, &connector)
-                .await
-                .map(drop),
-            Ok(None) => Ok(()),
+            Ok(Some(connector)) => self.sync_refund(&claim.tenant, loaded, &connector).await,
+            Ok(None) => return self.later(claim, pause).await,
             Err(error) => Err(error),
         };
-        self.later(claim, pause).await?;
-        synced
+        match &synced {
+            Ok((after, Heard::All)) if !watched(&after.state) => self.drop_job(claim).await?,
+            Ok(_) | Err(_) => self.later(claim, pause).await?,
+        }
+        synced.map(drop)
     }
 
     async fn recover_refund(self: &Arc<Self>, claim: &Claim) -> Result<()> {
