@@ -8,6 +8,7 @@
 //! ```sh
 //! cargo run --release -p paymux-sim -- --seeds 10000            # many worlds, one line of JSON at the end
 //! cargo run --release -p paymux-sim -- --seeds 1 --from 42 --trace
+//! cargo run --release -p paymux-sim -- --seeds 20 --store sqlite    # or postgres: the same trace as in memory
 //! ```
 //!
 //! # How it is built
