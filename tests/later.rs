@@ -606,6 +606,7 @@ async fn what_somebody_gave_back_in_the_dashboard_isn_t_given_back_again() {
         assert!(world.deliver().await > 0);
         let handle = intent.attempts()[0].handle().unwrap();
         let _ = world.sandbox.dashboard_refund(handle, money!("100 EUR")).unwrap();
+        world.recover().await;
         world.pass(MINUTE).await;
         world.pass(MINUTE).await;
         let now = world.reread(&intent).await;

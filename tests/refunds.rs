@@ -143,10 +143,9 @@ impl Transport for Lagging {
     }
 }
 
-#[tokio::test]
-async fn a_read_that_lags_behind_a_refunds_failure_is_asked_again_where_no_account_says_when_reads_settle() {
+/// An account whose reads of payments lag while the flag is up.
+async fn lagging(shape: Shape) -> (World, Arc<AtomicBool>) {
     let (runtime, clock) = Runtime::test(7);
-    let shape = Shape::default().reads_settle_within(None);
     let sandbox = Sandbox::seeded(7).clock(Arc::new(clock.clone())).shape(shape);
     let lags = Arc::new(AtomicBool::new(false));
     let connector = sandbox.connector("main").with_transport(|inner| {
@@ -159,7 +158,32 @@ async fn a_read_that_lags_behind_a_refunds_failure_is_asked_again_where_no_accou
     let connectors = ConnectorMap::shared([connector]).unwrap();
     let connectors = connectors.endpoint(endpoint(), account("main"), [sandbox.webhook_secret()]);
     let world = World::from(runtime, clock, sandbox, connectors.unwrap(), |builder| builder).await;
+    (world, lags)
+}
 
+#[tokio::test]
+async fn what_a_webhook_hints_at_is_seen_although_the_read_that_it_causes_lags() {
+    for settles in [None, Some(MINUTE)] {
+        let (world, lags) = lagging(Shape::default().reads_settle_within(settles)).await;
+        let intent = world.paid().await;
+        world.deliver().await;
+        world.pass(2 * HOUR).await;
+        let _ = world.payments.sync(intent.id()).await.unwrap();
+        world.sandbox.fail_capture(&world.handle(&intent)).unwrap();
+        lags.store(true, Ordering::SeqCst);
+        world.deliver().await;
+        assert_eq!(world.reread(&intent).await.totals().captured, 10_000);
+        lags.store(false, Ordering::SeqCst);
+        world.pass(2 * HOUR).await;
+        assert_eq!(world.reread(&intent).await.totals().captured, 0, "{settles:?}");
+        let left = world.paymux.recover_due(100).await.unwrap().claimed;
+        assert_eq!(left, 0, "nothing is left to ask");
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_lags_behind_a_refunds_failure_is_asked_again_where_no_account_says_when_reads_settle() {
+    let (world, lags) = lagging(Shape::default().reads_settle_within(None)).await;
     let intent = world.taken("tok_refund_fails_later").await;
     let refund = refund(&world, "r", &intent, available()).await;
     let _ = world.payments.sync(intent.id()).await.unwrap();
@@ -212,6 +236,8 @@ async fn an_unknown_part_stops_the_rest_until_recovery_knows() {
 #[tokio::test]
 async fn a_part_that_was_proved_not_executed_and_turns_out_refunded_takes_its_capture_again() {
     let (world, intent) = taken_twice(Shape::default().key(Key::None)).await;
+    // What webhooks hinted at is read before.
+    world.pass(HOUR).await;
     world.sandbox.faults().stale_reads(HOUR * 2);
     world.fault(Call::Refund, FaultKind::DropAnswer);
     let open = refund(&world, "r", &intent, part(money!("60 EUR"))).await;
@@ -408,4 +434,18 @@ async fn a_part_that_waits_for_an_account_is_asked_for_once_it_is_registered_aga
     assert_eq!(done.status(), RefundStatus::Succeeded);
     assert_eq!(given(&back.reread(&intent).await), (10_000, 0, 0));
     assert!(back.unknowns().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_pending_refund_that_nobody_can_ask_about_is_looked_at_ever_less_often() {
+    let world = World::of(Shape::bare(), &["main"]).await;
+    let intent = world.taken("tok_refund_pending").await;
+    let pending = refund(&world, "r", &intent, available()).await;
+    assert_eq!(pending.status(), RefundStatus::Pending);
+    let mut looks = 0;
+    for _ in 0..24 * 60 {
+        world.clock.advance(MINUTE);
+        looks += world.paymux.recover_due(100).await.unwrap().claimed;
+    }
+    assert!((24..=48).contains(&looks), "{looks} in a day");
 }

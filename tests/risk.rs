@@ -462,3 +462,16 @@ async fn open_session(world: &World) -> paymux::SessionId {
     let reply = world.payments.create_session(&key("session"), new).await;
     *reply.unwrap().outcome.id()
 }
+
+#[tokio::test]
+async fn a_check_that_can_t_be_asked_is_asked_ever_less_often() {
+    let says = std::iter::repeat_n(None, 2_000);
+    let world = world(RiskStages::BeforeAndAfter, says).await;
+    let _ = world.pay("tok_approve").await;
+    let mut looks = 0;
+    for _ in 0..24 * 60 {
+        world.clock.advance(MINUTE);
+        looks += world.paymux.recover_due(100).await.unwrap().claimed;
+    }
+    assert!((24..=48).contains(&looks), "{looks} in a day");
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use paymux::connector::{Key, ReplaysErrors};
 use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
-use paymux::{ErrorKind, IntentStatus, ReviewReason, TestClock, Volatile, prelude::*};
+use paymux::{Clock, ErrorKind, IntentStatus, ReviewReason, TestClock, Volatile, prelude::*};
 use support::*;
 
 /// Neither reads nor look-ups, but keys.
@@ -649,4 +649,23 @@ async fn an_open_refund_whose_account_refunds_no_more_is_shown_or_found_out() {
     after.pass(DAY).await;
     let intent = after.reread(&intent).await;
     assert!(intent.totals().refunded == 10_000 || !after.unknowns().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_payment_whose_time_is_up_while_nobody_knows_of_it_is_looked_at_ever_less_often() {
+    let world = World::of(Shape::bare(), &["main"]).await;
+    let until = world.clock.now().after(HOUR);
+    let new = NewIntent::payment(money!("100 EUR")).expires_at(until);
+    let paid = world
+        .payments
+        .create_and_confirm(&key("k"), new, card("tok_charged_answer_lost"))
+        .await;
+    let (intent, _) = unknown(paid.unwrap().outcome);
+    let mut looks = 0;
+    for _ in 0..24 * 60 {
+        world.clock.advance(MINUTE);
+        looks += world.paymux.expire_due(100).await.unwrap().claimed;
+    }
+    assert!((23..=48).contains(&looks), "{looks} in a day");
+    assert_eq!(world.reread(&intent).await.status(), IntentStatus::Processing);
 }

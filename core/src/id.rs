@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Fault};
 use crate::tenant::Mode;
+use crate::text::from_text;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const ENCODED: usize = 26;
@@ -19,11 +20,27 @@ const ENCODED: usize = 26;
 /// Writes a UUID as 26 base32 characters, most significant first.
 pub(crate) fn encode(uuid: Uuid) -> String {
     let value = uuid.as_u128();
-    (0..ENCODED)
-        .rev()
-        .map(|place| char::from(ALPHABET[usize::from((value >> (5 * place)) as u8 & 31)]))
-        .collect()
+    let mut text = String::with_capacity(ENCODED);
+    for place in (0..ENCODED).rev() {
+        text.push(char::from(
+            ALPHABET[usize::from((value >> (5 * place)) as u8 & 31)],
+        ));
+    }
+    text
 }
+
+/// What each byte is worth, in either case; nothing, where it is no digit.
+const DIGITS: [Option<u8>; 256] = {
+    let mut digits = [None; 256];
+    let mut value = 0;
+    while value < ALPHABET.len() {
+        let byte = ALPHABET[value];
+        digits[byte as usize] = Some(value as u8);
+        digits[byte.to_ascii_uppercase() as usize] = Some(value as u8);
+        value += 1;
+    }
+    digits
+};
 
 /// Reads what [`encode`] wrote; upper case is read as well.
 pub(crate) fn decode(text: &str) -> Option<Uuid> {
@@ -32,13 +49,11 @@ pub(crate) fn decode(text: &str) -> Option<Uuid> {
     }
     let mut value: u128 = 0;
     for byte in text.bytes() {
-        let digit = ALPHABET
-            .iter()
-            .position(|known| *known == byte.to_ascii_lowercase())?;
+        let digit = DIGITS[usize::from(byte)]?;
         if value >> 123 != 0 {
             return None;
         }
-        value = value << 5 | digit as u128;
+        value = value << 5 | u128::from(digit);
     }
     Some(Uuid::from_u128(value))
 }
@@ -89,8 +104,7 @@ macro_rules! ids {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Cow::<str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                from_text(deserializer)
             }
         }
     )*};

@@ -24,6 +24,7 @@ mod runtime;
 mod secret;
 mod session;
 mod tenant;
+mod text;
 mod time;
 
 pub use action::{Action, ActionKind};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Fault};
+use crate::text::from_text;
 
 /// Test money or real money. The two never meet: the mode is part of the tenant and of every identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -135,8 +136,6 @@ impl Serialize for Tenant {
 
 impl<'de> Deserialize<'de> for Tenant {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        from_text(deserializer)
     }
 }

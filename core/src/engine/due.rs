@@ -40,6 +40,11 @@ impl Inner {
         };
         let pause = match wanted(&loaded.state) {
             Some(attempt) => self.before_compensating(&loaded.state, &attempt),
+            // What follows the check may be impossible for now: it is tried ever less often.
+            None if loaded.state.risk_after == RiskAfter::Wanted => {
+                let age = self.runtime.clock.now().since(loaded.state.updated_at);
+                age.min(self.policy.recheck_at_most)
+            }
             None => Duration::ZERO,
         };
         self.later(claim, self.policy.recheck.max(pause)).await?;
@@ -271,8 +276,20 @@ impl Inner {
         let Some(loaded) = self.load::<Intent>(&claim.tenant, claim.job.row.id).await? else {
             return self.drop_job(claim).await;
         };
-        self.expire_loaded(&claim.tenant, loaded).await?;
-        self.later_if_open(claim).await
+        let due = loaded.state.expires_at.unwrap_or(loaded.state.updated_at);
+        let loaded = self.expire_loaded(&claim.tenant, loaded).await?;
+        match loaded.state.status {
+            IntentStatus::Created
+            | IntentStatus::Scheduled
+            | IntentStatus::RequiresAction
+            | IntentStatus::Processing => self.later(claim, self.ever_longer(due)).await,
+            IntentStatus::Authorized
+            | IntentStatus::Captured
+            | IntentStatus::Succeeded
+            | IntentStatus::Voided
+            | IntentStatus::Cancelled
+            | IntentStatus::Failed => self.drop_job(claim).await,
+        }
     }
 
     /// Ends an intent whose time is up: nothing that is under way is ended, only what waits.
@@ -299,27 +316,6 @@ impl Inner {
             | IntentStatus::Voided
             | IntentStatus::Cancelled
             | IntentStatus::Failed => Ok(loaded),
-        }
-    }
-
-    async fn later_if_open(&self, claim: &Claim) -> Result<()> {
-        let loaded = self.load::<Intent>(&claim.tenant, claim.job.row.id).await?;
-        match loaded.map(|loaded| loaded.state.status) {
-            Some(
-                IntentStatus::Created
-                | IntentStatus::Scheduled
-                | IntentStatus::RequiresAction
-                | IntentStatus::Processing,
-            ) => self.later(claim, self.policy.sync_every).await,
-            Some(
-                IntentStatus::Authorized
-                | IntentStatus::Captured
-                | IntentStatus::Succeeded
-                | IntentStatus::Voided
-                | IntentStatus::Cancelled
-                | IntentStatus::Failed,
-            )
-            | None => self.drop_job(claim).await,
         }
     }
 
@@ -360,7 +356,10 @@ impl Inner {
             match (in_flight, holds, now >= review_at) {
                 // It may be given back yet, and then nothing is paid.
                 (_, true, _) => return self.later(claim, self.policy.recheck_at_most).await,
-                (true, false, false) => return self.later(claim, self.policy.sync_every).await,
+                (true, false, false) => {
+                    let pause = self.ever_longer(loaded.state.expires_at);
+                    return self.later(claim, pause).await;
+                }
                 (true, false, true) => reason = session::ExpiryReason::OutcomeUnknown,
                 (false, false, _) => {}
             }

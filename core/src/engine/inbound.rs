@@ -12,8 +12,10 @@ use super::Inner;
 use super::aggregate::{SCHEMA, decode_body, encode, known_form};
 use super::commit::{CommitFailure, unreadable};
 use super::payments::Payments;
+use super::refunds::watched;
 use super::said::Said;
 use super::sync::{Asked, Heard};
+use super::write::to_sync;
 use crate::connector::{Authority, Connector, Inbound, Notice, RefundReport, Standing};
 use crate::error::Result;
 use crate::hex::hex;
@@ -351,7 +353,10 @@ impl Inner {
             return self.park(claim, stored).await;
         };
         let applied = match row.kind {
-            RowKind::Intent => self.payment_notice(&tenant, row, stored, authority).await?,
+            RowKind::Intent => {
+                self.payment_notice(&tenant, connector, row, stored, authority)
+                    .await?
+            }
             RowKind::Refund => {
                 self.refund_notice(&tenant, connector, row, stored, authority)
                     .await?
@@ -367,6 +372,7 @@ impl Inner {
     async fn payment_notice(
         self: &Arc<Self>,
         tenant: &Tenant,
+        connector: &Connector,
         row: RowKey,
         stored: &StoredNotice,
         authority: Authority,
@@ -382,7 +388,10 @@ impl Inner {
                     tenant: tenant.clone(),
                 };
                 let asked = attempt.map_or(Asked::Waiting, Asked::Named);
-                let (_, heard) = payments.sync_and_hear(loaded, asked).await?;
+                let (driven, heard) = payments.sync_and_hear(loaded, asked).await?;
+                if heard == Heard::All && !to_sync(&driven.loaded.state) {
+                    self.read_once_settled(tenant, connector, row).await?;
+                }
                 Ok(heard.into())
             }
             Authority::Payment(standing) => {
@@ -413,7 +422,13 @@ impl Inner {
             return Ok(Applied::Nothing);
         };
         let (after, heard) = match authority {
-            Authority::Hint | Authority::Payment(_) => self.sync_refund(tenant, loaded, connector).await?,
+            Authority::Hint | Authority::Payment(_) => {
+                let (after, heard) = self.sync_refund(tenant, loaded, connector).await?;
+                if heard == Heard::All && !watched(&after.state) {
+                    self.read_once_settled(tenant, connector, row).await?;
+                }
+                (after, heard)
+            }
             Authority::Refund(report) => {
                 let report: RefundReport = *report;
                 let part = loaded.state.allocations.iter().find(|part| {
@@ -433,6 +448,19 @@ impl Inner {
         };
         self.read_after_failure(tenant, &after.state).await?;
         Ok(heard.into())
+    }
+
+    /// What a hint told of may not have been in the read that it caused: it is read once more when the account's reads
+    /// have settled.
+    async fn read_once_settled(&self, tenant: &Tenant, connector: &Connector, row: RowKey) -> Result<()> {
+        let key = JobKey {
+            queue: Queue::Sync,
+            row,
+            child: uuid::Uuid::nil(),
+        };
+        let mut work = self.work();
+        work.put_job(key, Due::After(self.quiet(connector)));
+        Ok(self.commit(tenant, work).await?)
     }
 
     /// Reads a payment anew of which more was seen given back than is, now that a refund failed.

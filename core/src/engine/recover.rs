@@ -15,8 +15,10 @@ use super::drive::{Drive, Lease, Sending, WRITE_TRIES};
 use super::operate::stale;
 use super::operator::SETTLED_BY_HAND;
 use super::payments::Payments;
-use super::refunds::RefundDrive;
+use super::refunds::{RefundDrive, watched};
 use super::resolve::Found;
+use super::sync::{Asked, Heard};
+use super::write::to_sync;
 use crate::connector::{AuthorizeReport, NotExecuted, Outcome, RefundReadReport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::OperationId;
@@ -27,6 +29,7 @@ use crate::refund::{self, RefundNews, RefundState};
 use crate::secret::Volatile;
 use crate::store::{Claim, ClaimRequest, Due, JobWrite, Query, Queue, RowKind};
 use crate::tenant::Tenant;
+use crate::time::Timestamp;
 
 /// How much due work was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -404,16 +407,25 @@ impl Inner {
         let Some(loaded) = self.load::<Intent>(&claim.tenant, claim.job.row.id).await? else {
             return self.drop_job(claim).await;
         };
-        let pause = self.sync_pause(&loaded.state);
-        let synced = self.payments(&claim.tenant).sync_loaded(loaded).await;
-        // Only now: a worker that dies meanwhile leaves the job to its lease. Where nothing is left to ask, the sync's
-        // own commit has ended the job, and this does nothing.
-        self.later(claim, pause).await?;
+        let pause = self.ever_longer(loaded.state.updated_at);
+        let asked = match to_sync(&loaded.state) {
+            true => Asked::Waiting,
+            // A hint asked for this read: whatever it told of.
+            false => Asked::Sent,
+        };
+        let synced = self.payments(&claim.tenant).sync_and_hear(loaded, asked).await;
+        // Only now: a worker that dies meanwhile leaves the job to its lease. Where nothing is left to ask, the job is
+        // done, if the sync's own commit hasn't ended it already.
+        match &synced {
+            Ok((driven, Heard::All)) if !to_sync(&driven.loaded.state) => self.drop_job(claim).await?,
+            Ok(_) | Err(_) => self.later(claim, pause).await?,
+        }
         synced.map(drop)
     }
 
-    fn sync_pause(&self, state: &Intent) -> Duration {
-        let age = self.runtime.clock.now().since(state.updated_at);
+    /// The pause of a sync or an expiry: it doubles with the time since something last happened, or was due.
+    pub(crate) fn ever_longer(&self, since: Timestamp) -> Duration {
+        let age = self.runtime.clock.now().since(since);
         age.clamp(
             self.policy.sync_every,
             self.policy.recheck_at_most.max(self.policy.sync_every),
@@ -431,16 +443,17 @@ impl Inner {
         let Some(loaded) = self.load::<RefundState>(&claim.tenant, claim.job.row.id).await? else {
             return self.drop_job(claim).await;
         };
+        let pause = self.ever_longer(loaded.state.updated_at);
         let synced = match self.connectors.get(&claim.tenant, &loaded.state.account).await {
-            Ok(Some(connector)) => self
-                .sync_refund(&claim.tenant, loaded, &connector)
-                .await
-                .map(drop),
-            Ok(None) => Ok(()),
+            Ok(Some(connector)) => self.sync_refund(&claim.tenant, loaded, &connector).await,
+            Ok(None) => return self.later(claim, pause).await,
             Err(error) => Err(error),
         };
-        self.later(claim, self.policy.sync_every).await?;
-        synced
+        match &synced {
+            Ok((after, Heard::All)) if !watched(&after.state) => self.drop_job(claim).await?,
+            Ok(_) | Err(_) => self.later(claim, pause).await?,
+        }
+        synced.map(drop)
     }
 
     async fn recover_refund(self: &Arc<Self>, claim: &Claim) -> Result<()> {

@@ -334,7 +334,6 @@ impl Inner {
                 )));
             }
         }
-        let watched = |state: &RefundState| state.open_op.is_none() && waits(state);
         let key = JobKey {
             queue: Queue::Sync,
             row,
@@ -666,6 +665,11 @@ fn may_change(part: &Allocation) -> bool {
         AllocationStatus::Failed => part.not_executed.is_some(),
         AllocationStatus::Waiting | AllocationStatus::Cancelled => false,
     }
+}
+
+/// Whether the processor still has something to say of it that it may not say by itself.
+pub(crate) fn watched(state: &RefundState) -> bool {
+    state.open_op.is_none() && waits(state)
 }
 
 fn waits(state: &RefundState) -> bool {

@@ -176,12 +176,17 @@ impl Inner {
         Seen::NoAnswer
     }
 
-    /// The epoch of a read that is asked for now. The reads of an account that doesn't say when they settle are given
-    /// the longest pause that there is between two looks.
+    /// The epoch of a read that is asked for now.
     pub(crate) fn refund_epoch(&self, connector: &Connector, state: &Intent, attempt: &Attempt) -> u32 {
+        state.refund_epoch(attempt.id, self.runtime.clock.now(), self.quiet(connector))
+    }
+
+    /// After how long a read is taken to show everything: at an account that doesn't say when its reads settle, after
+    /// the longest pause that there is between two looks. No proof: nothing was executed follows from the account's
+    /// own word alone.
+    pub(crate) fn quiet(&self, connector: &Connector) -> Duration {
         let quiet = connector.capabilities.reads_settle_within;
-        let quiet = quiet.unwrap_or(self.policy.recheck_at_most);
-        state.refund_epoch(attempt.id, self.runtime.clock.now(), quiet)
+        quiet.unwrap_or(self.policy.recheck_at_most)
     }
 
     /// Reads an attempt for a sync: no lock, no write.

@@ -326,7 +326,7 @@ pub(crate) fn pointer(key: UniqueKey, target: RowKey) -> Unique {
 }
 
 /// Whether the processor still has something to say that it may not say by itself.
-fn to_sync(intent: &Intent) -> bool {
+pub(crate) fn to_sync(intent: &Intent) -> bool {
     let waiting = intent.attempts.iter().any(|attempt| match attempt.status {
         AttemptStatus::Pending | AttemptStatus::RequiresAction => true,
         AttemptStatus::Opened => attempt.closure != Closure::Open,

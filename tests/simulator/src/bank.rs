@@ -510,10 +510,13 @@ impl Bank {
 
     fn recount(&mut self, place: usize) {
         let payment = &mut self.payments[place];
-        if !matches!(
-            payment.state,
-            State::Authorized | State::Captured | State::Settled | State::Declined
-        ) {
+        let approved = payment.ever_authorized > 0;
+        if !approved
+            || !matches!(
+                payment.state,
+                State::Authorized | State::Captured | State::Settled | State::Declined
+            )
+        {
             return;
         }
         let taken = payment.captured();

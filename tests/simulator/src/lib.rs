@@ -8,6 +8,7 @@
 //! ```sh
 //! cargo run --release -p paymux-sim -- --seeds 10000            # many worlds, one line of JSON at the end
 //! cargo run --release -p paymux-sim -- --seeds 1 --from 42 --trace
+//! cargo run --release -p paymux-sim -- --seeds 20 --store sqlite    # or postgres: the same trace as in memory
 //! ```
 //!
 //! # How it is built
@@ -20,6 +21,7 @@
 //! | `faults.rs` | what goes wrong; each fault has a name, so that a run can go on without it |
 //! | `bank.rs`, `wire.rs` | the processor and its books, which the engine never sees |
 //! | `connector.rs`, `shape.rs` | its connector, through the public API, and the shapes that accounts have |
+//! | `disk.rs` | the stores under it: memory, SQLite, PostgreSQL |
 //! | `courier.rs` | who carries webhooks: late, early, twice, out of order, forged, stale, for another's account |
 //! | `shopper.rs` | the shops: every verb, repeated until it is answered |
 //! | `person.rs` | who decides on what is left unknown |
@@ -81,6 +83,7 @@ mod bank;
 mod connector;
 mod courier;
 mod coverage;
+mod disk;
 mod faults;
 mod person;
 mod ports;
@@ -96,6 +99,7 @@ mod world;
 
 pub use auditor::Violation;
 pub use coverage::Coverage;
+pub use disk::reachable;
 pub use faults::FaultName;
 pub use report::{Report, command};
 pub use shrink::shrink;
@@ -107,6 +111,10 @@ pub enum Kept {
     /// Memory.
     #[default]
     Memory,
+    /// A file of SQLite's in the folder for temporary files.
+    Sqlite,
+    /// A schema of its own on the server at `PAYMUX_POSTGRES_URL`, or on this machine's.
+    Postgres,
 }
 
 /// Which world to run, and how.

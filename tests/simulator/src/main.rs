@@ -10,10 +10,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use paymux_sim::{FaultName, Kept, Options, Report, command, run, shrink};
+use paymux_sim::{FaultName, Kept, Options, Report, command, reachable, run, shrink};
 
 const USAGE: &str =
-    "paymux-sim [--seeds N] [--from N] [--minutes M] [--payments N] [--store memory] [--threads N]
+    "paymux-sim [--seeds N] [--from N] [--minutes M] [--payments N] [--store memory|sqlite|postgres]
+           [--threads N]
            [--orders 3,7] [--without 3.0,w.2] [--trace]
 
   --seeds     how many worlds to run: 100 without this
@@ -63,7 +64,9 @@ fn asked() -> Result<Asked, String> {
             "--store" => {
                 asked.options.store = match value()?.as_str() {
                     "memory" => Kept::Memory,
-                    other => return Err(format!("`{other}` is no store that this was built with")),
+                    "sqlite" => Kept::Sqlite,
+                    "postgres" => Kept::Postgres,
+                    other => return Err(format!("`{other}` is no store: memory, sqlite or postgres")),
                 };
             }
             "--orders" => {
@@ -87,7 +90,8 @@ fn asked() -> Result<Asked, String> {
 }
 
 fn main() -> ExitCode {
-    let asked = match asked() {
+    let reachable = |asked: Asked| reachable(asked.options.store).map(|()| asked);
+    let asked = match asked().and_then(reachable) {
         Ok(asked) => asked,
         Err(why) => {
             eprintln!("{why}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Coverage, Options, Outcome, Violation};
+use crate::{Coverage, Kept, Options, Outcome, Violation};
 
 /// What many worlds came to.
 #[derive(Debug, Default)]
@@ -71,6 +71,11 @@ pub fn command(options: &Options) -> String {
         "cargo run --release -p paymux-sim -- --seeds 1 --from {} --payments {} --trace",
         options.seed, options.payments
     );
+    match options.store {
+        Kept::Memory => {}
+        Kept::Sqlite => command += " --store sqlite",
+        Kept::Postgres => command += " --store postgres",
+    }
     let list = |names: Vec<String>| names.join(",");
     if let Some(only) = &options.only {
         command += &format!(" --orders {}", list(only.iter().map(u32::to_string).collect()));

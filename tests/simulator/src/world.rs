@@ -23,7 +23,7 @@ use crate::schedule::{Handle, Owner, Scheduler, Stopped, Time, at_once, give_way
 use crate::shape::Shape;
 use crate::trace::Trace;
 use crate::wire::Ask;
-use crate::{Kept, Options, Outcome, courier, person, shopper};
+use crate::{Options, Outcome, courier, disk, person, shopper};
 
 /// What a world is like.
 #[derive(Clone, Debug)]
@@ -150,9 +150,7 @@ impl World {
         };
         let clocks: Vec<SimClock> = (0..config.workers + 1).map(|_| clock()).collect();
         let store_time = StoreTime::Injected(Arc::new(clocks[config.workers].clone()));
-        let disk: Arc<dyn Store> = match options.store {
-            Kept::Memory => Arc::new(paymux_memory::MemoryStore::with_time(store_time)),
-        };
+        let disk = disk::open(options.store, store_time);
         let patience = if config.jumps { 5 * 24 * 3_600_000 } else { 0 };
         let bank = Bank::new(shapes.clone(), patience);
         // Reading every byte that is stored costs more than all the rest.
@@ -502,7 +500,8 @@ impl World {
                 }
             }
             let mut open = self.pending.load(Ordering::Relaxed);
-            if claimed == 0 && step >= 60_000 {
+            // Counting reads all that there is.
+            if claimed == 0 && open == 0 && step >= 60_000 {
                 for queue in [Queue::Recovery, Queue::Sync, Queue::Due] {
                     open += self
                         .disk

@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use paymux_sim::{Options, Outcome, command, run};
+use paymux_sim::{Kept, Options, Outcome, command, reachable, run};
 
 const ENOUGH: Duration = Duration::from_secs(40);
 
@@ -76,6 +76,33 @@ fn a_seed_goes_the_same_way_twice() {
         assert_eq!((once.hash, once.polls), (twice.hash, twice.polls));
         assert_ne!(once.hash, run(&world(seed + 100, 15)).hash);
     }
+}
+
+/// The seed's worlds on a store, each of them twice.
+fn hold_on(store: Kept) {
+    if let Err(why) = reachable(store) {
+        let required = std::env::var("PAYMUX_REQUIRE_SERVICES").as_deref() == Ok("1");
+        assert!(!required, "{why}");
+        return println!("skipped: {why}");
+    }
+    for seed in [3, 4] {
+        let options = Options {
+            store,
+            ..world(seed, 8)
+        };
+        let (once, twice) = (holds(&options), run(&options));
+        assert_eq!((once.hash, once.polls), (twice.hash, twice.polls));
+    }
+}
+
+#[test]
+fn worlds_hold_on_sqlite_and_go_the_same_way_twice() {
+    hold_on(Kept::Sqlite);
+}
+
+#[test]
+fn worlds_hold_on_postgres_and_go_the_same_way_twice() {
+    hold_on(Kept::Postgres);
 }
 
 #[test]

@@ -37,7 +37,9 @@ pub(super) async fn claim_due(inner: &Inner, request: &ClaimRequest) -> Result<V
         claimed.push((was_due, claim));
     }
     // PostgreSQL returns changed rows in no particular order.
-    claimed.sort_by_key(|(was_due, _)| *was_due);
+    claimed.sort_by(|(due, claim), (other_due, other)| {
+        (due, &claim.tenant, claim.job).cmp(&(other_due, &other.tenant, other.job))
+    });
     Ok(claimed.into_iter().map(|(_, claim)| claim).collect())
 }
 
@@ -76,7 +78,12 @@ pub(super) fn claim(script: &mut Script, request: &ClaimRequest, now: Option<i64
         "WITH due AS (SELECT tenant, queue, row_kind, row_id, child, due FROM paymux_jobs WHERE queue = ",
     );
     script.text(request.queue.as_str()).push(" AND due <= ").now(now);
-    script.push(" ORDER BY due").limit(request.limit);
+    script.push(" ORDER BY due");
+    if now.is_some() {
+        // With injected time everything follows from the calls: also which of those that are due at once.
+        script.push(", tenant, row_kind, row_id, child");
+    }
+    script.limit(request.limit);
     script.push(match engine {
         Engine::Postgres => " FOR UPDATE SKIP LOCKED",
         Engine::Compatible => " FOR UPDATE",
