@@ -1,0 +1,246 @@
+//! Lives of a child over one store and one processor, each ended by SIGKILL; then recovery, and the audit.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use paymux::store::{Queue, Store};
+use paymux_standin_stripe::{Endpoint, Fault, Standin};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::audit::{Audit, Callers, audit};
+use crate::child::Life;
+use crate::kept::{Kept, accounts, engine, tenant};
+use crate::log::{Fact, Log};
+use crate::order::{Caller, Order};
+use crate::pause;
+use crate::random::Random;
+
+/// What was done to the children and their stores.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Blows {
+    pub(crate) at_random: u64,
+    pub(crate) at_failpoints: u64,
+    /// Backends that were ended around a commit.
+    pub(crate) backends: u64,
+    /// Servers that were stopped at once, and started again.
+    pub(crate) restarts: u64,
+    /// Primaries that were killed, and their standby promoted.
+    pub(crate) failovers: u64,
+}
+
+pub(crate) struct Round {
+    folder: TempDir,
+    standin: Standin,
+    kept: Kept,
+    pub(crate) random: Random,
+    pub(crate) blows: Blows,
+}
+
+/// How a life ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    AtRandom,
+    AtFailpoint,
+}
+
+/// A child that has begun to pay.
+pub(crate) struct Alive {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    end: End,
+}
+
+/// The last failpoint that a life stops at: some twenty commits and calls after it began.
+const FAILPOINTS: u64 = 90;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Round {
+    pub(crate) async fn new(kept: Kept, random: Random) -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            standin: Standin::start().await.unwrap(),
+            kept,
+            random,
+            blows: Blows::default(),
+        }
+    }
+
+    /// A child is begun and killed.
+    pub(crate) async fn kill(&mut self) {
+        let alive = self.begin().await;
+        self.end(alive).await;
+    }
+
+    /// Begins a life that ends at a failpoint or not.
+    pub(crate) async fn begin(&mut self) -> Alive {
+        match self.random.below(2) {
+            0 => self.begin_for(End::AtRandom).await,
+            _ => self.begin_for(End::AtFailpoint).await,
+        }
+    }
+
+    /// Begins a life that is long enough for what is done to its store.
+    pub(crate) async fn begin_long(&mut self) -> Alive {
+        self.begin_for(End::AtRandom).await
+    }
+
+    async fn begin_for(&mut self, end: End) -> Alive {
+        let random = &mut self.random;
+        let life = Life {
+            folder: self.folder.path().to_owned(),
+            kept: self.kept.clone(),
+            processor: self.standin.base_url().to_owned(),
+            stop_at: (end == End::AtFailpoint).then(|| 1 + random.below(FAILPOINTS) as u32),
+            moment: Duration::from_micros(random.below(3_000)),
+            cut_every: (random.below(2) == 0).then(|| 2 + random.below(12) as u32),
+        };
+        // Now and then the network fails too.
+        for _ in 0..random.below(3) {
+            let calls = [Endpoint::Create, Endpoint::Confirm, Endpoint::Capture, Endpoint::Refund];
+            let faults = [Fault::DropAnswer, Fault::DropRequest, Fault::Twice];
+            let call = calls[random.below(4) as usize];
+            self.standin
+                .faults()
+                .next(call, faults[random.below(3) as usize]);
+        }
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .arg("child")
+            .arg(serde_json::to_string(&life).unwrap())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut alive = Alive { child, lines, end };
+        alive.hear(&mut self.blows, &["begun", "stops"]).await;
+        alive
+    }
+
+    /// How many lines the callers have noted.
+    pub(crate) fn noted(&self) -> usize {
+        Log::read(self.folder.path()).values().map(Vec::len).sum()
+    }
+
+    /// Waits until the child's callers were told something more.
+    pub(crate) async fn goes_on(&self, alive: &mut Alive) {
+        let before = self.noted();
+        let more = async {
+            while self.noted() < before + 5 {
+                assert!(alive.child.try_wait().unwrap().is_none(), "the child ended by itself");
+                pause(Duration::from_millis(20)).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, more).await;
+        assert!(waited.is_ok(), "the child doesn't go on");
+    }
+
+    /// Kills it: at its failpoint, or at any moment.
+    pub(crate) async fn end(&mut self, mut alive: Alive) {
+        match alive.end {
+            End::AtRandom => {
+                self.blows.at_random += 1;
+                let moment = pause(Duration::from_micros(self.random.below(150_000)));
+                tokio::select! {
+                    () = moment => {}
+                    () = alive.hear(&mut self.blows, &["stops"]) => {}
+                }
+            }
+            End::AtFailpoint => {
+                self.blows.at_failpoints += 1;
+                alive.hear(&mut self.blows, &["stops"]).await;
+            }
+        }
+        alive.child.start_kill().unwrap();
+        let status = alive.child.wait().await.unwrap();
+        assert_eq!(status.signal(), Some(9), "the child ended by itself: {status}");
+        alive.hear(&mut self.blows, &[]).await;
+    }
+
+    /// Recovers until all is at rest, lets the callers come back, and looks twice.
+    pub(crate) async fn audit(self) -> (Blows, Audit) {
+        let folder = self.folder.path();
+        let store = self.kept.open(folder).await.unwrap();
+        let engine = engine(store.clone(), accounts(self.standin.base_url())).await.unwrap();
+        let payments = engine.tenant(tenant());
+        rest(&engine, &*store).await;
+        let told = Log::read(folder);
+        let first = audit(&payments, &*store, &self.standin, &told, Callers::Away).await;
+
+        let log = Log::open(folder);
+        let served = async {
+            for (number, facts) in &told {
+                if !facts.contains(&Fact::Done) && Order::of(*number).is_asked_again() {
+                    let caller = Caller {
+                        payments: &payments,
+                        log: &log,
+                        number: *number,
+                    };
+                    Box::pin(caller.serve()).await;
+                }
+            }
+        };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let workers = Box::pin(engine.run_workers(async {
+            let _told = stopped.await;
+        }));
+        let callers = async {
+            let done = tokio::time::timeout(PATIENCE, Box::pin(served)).await;
+            let _told = stop.send(());
+            done.is_ok()
+        };
+        let (drained, done) = tokio::join!(workers, callers);
+        drained.unwrap();
+        rest(&engine, &*store).await;
+        let told = Log::read(folder);
+        let mut last = audit(&payments, &*store, &self.standin, &told, Callers::Served).await;
+        if !done {
+            last.violations.push("a caller got no answer".to_owned());
+        }
+        for violation in first.violations {
+            last.violations.push(format!("before callers came back: {violation}"));
+        }
+        (self.blows, last)
+    }
+}
+
+/// Works until nothing is left to do.
+async fn rest(engine: &paymux::Orchestrator, store: &dyn Store) {
+    let quiet = async {
+        loop {
+            engine.recover_due(100).await.unwrap();
+            let mut left = 0;
+            for queue in [Queue::Recovery, Queue::Sync, Queue::Due] {
+                left += store.backlog(queue).await.unwrap().scheduled;
+            }
+            if left == 0 {
+                return;
+            }
+            pause(Duration::from_millis(20)).await;
+        }
+    };
+    // What doesn't come to rest is found by the audit.
+    let _late = tokio::time::timeout(PATIENCE, Box::pin(quiet)).await;
+}
+
+impl Alive {
+    /// Reads what it says until it says one of these words, or ends.
+    async fn hear(&mut self, blows: &mut Blows, until: &[&str]) {
+        let heard = async {
+            while let Ok(Some(line)) = self.lines.next_line().await {
+                if let Some(ended) = line.strip_prefix("ended ") {
+                    blows.backends += ended.parse::<u64>().unwrap();
+                }
+                if until.iter().any(|word| line.starts_with(word)) {
+                    return;
+                }
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, heard).await;
+        assert!(waited.is_ok(), "the child said none of {until:?}");
+    }
+}
