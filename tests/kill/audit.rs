@@ -79,7 +79,9 @@ pub(crate) async fn audit(
         ));
     }
     let refunds = refunds(payments).await;
-    let succeeded = refunds.iter().filter(|(_, status)| *status == RefundStatus::Succeeded);
+    let succeeded = refunds
+        .iter()
+        .filter(|(_, status)| *status == RefundStatus::Succeeded);
     let (ours, theirs) = (succeeded.count(), standin.ledger().refunds());
     if ours != theirs {
         audit.fault(format!("{ours} refunds here, {theirs} at the processor"));
@@ -98,7 +100,11 @@ pub(crate) async fn audit(
         audit.fault(format!("{name}: a payment that nobody asked for"));
     }
     let operator = payments.operator(Actor::person("auditor"));
-    let unknown = operator.unknowns(UnknownQuery::new()).page(100, None).await.unwrap();
+    let unknown = operator
+        .unknowns(UnknownQuery::new())
+        .page(100, None)
+        .await
+        .unwrap();
     for unknown in unknown.items {
         audit.fault(format!("left in doubt: {unknown:?}"));
     }
@@ -127,9 +133,13 @@ impl Audit {
                 "{id}, captured and refunded: {ours:?} here, {theirs:?} at the processor"
             ));
         }
-        let holds = charges.iter().any(|line| line.captured < line.amount && !line.released);
+        let holds = charges
+            .iter()
+            .any(|line| line.captured < line.amount && !line.released);
         if holds != (status == IntentStatus::Authorized) {
-            self.fault(format!("{id} is {status:?}, and the processor holds: {charges:?}"));
+            self.fault(format!(
+                "{id} is {status:?}, and the processor holds: {charges:?}"
+            ));
         }
         let open = status == IntentStatus::Processing || intent.unknown_operation().is_some();
         if open || totals.capture_pending + totals.refund_pending > 0 {
@@ -155,7 +165,10 @@ impl Audit {
             let may_be_none = facts.iter().all(|fact| *fact == Fact::Begun)
                 && (callers == Callers::Away || !order.is_asked_again());
             if !found.is_empty() || !may_be_none {
-                self.fault(format!("order {number} has {} payments; told: {facts:?}", found.len()));
+                self.fault(format!(
+                    "order {number} has {} payments; told: {facts:?}",
+                    found.len()
+                ));
             }
             return;
         };
@@ -187,7 +200,11 @@ impl Audit {
 async fn intents(payments: &Payments) -> Vec<PaymentIntent> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = payments.intents(IntentQuery::new()).page(100, after).await.unwrap();
+        let page = payments
+            .intents(IntentQuery::new())
+            .page(100, after)
+            .await
+            .unwrap();
         all.extend(page.items);
         after = page.next;
         if after.is_none() {
@@ -199,7 +216,11 @@ async fn intents(payments: &Payments) -> Vec<PaymentIntent> {
 async fn refunds(payments: &Payments) -> Vec<(RowKey, RefundStatus)> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = payments.refunds(RefundQuery::new()).page(100, after).await.unwrap();
+        let page = payments
+            .refunds(RefundQuery::new())
+            .page(100, after)
+            .await
+            .unwrap();
         let rows = page.items.iter();
         all.extend(rows.map(|refund| {
             let key = RowKey::new(RowKind::Refund, refund.id().uuid());

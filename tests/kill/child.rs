@@ -91,7 +91,7 @@ impl Life {
             (Kept::AtPostgres { url, schema } | Kept::BehindPgBouncer { url, schema }, Some(every)) => {
                 Some(Cuts::new(url, schema, every))
             }
-            (Kept::InSqlite, _) | (_, None) => None,
+            (Kept::InSqlite | Kept::AtPrimary { .. }, _) | (_, None) => None,
         };
         let store = StoppingStore {
             inner: self.kept.open(&self.folder).await?,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use paymux::Tenant;
 use paymux::connector::{Request, Response, Transport, TransportError};
-use paymux::sqlx::postgres::PgPoolOptions;
+use paymux::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use paymux::sqlx::{self, AssertSqlSafe, PgPool, Row as _};
 use paymux::store::*;
 
@@ -161,8 +162,10 @@ impl Cuts {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(Duration::from_millis(500));
+        // PgBouncer refuses what it doesn't know in a connection's first message.
+        let options = PgConnectOptions::from_str(url).unwrap().extra_float_digits(None);
         Self {
-            pool: pool.connect_lazy(url).unwrap(),
+            pool: pool.connect_lazy_with(options),
             schema: schema.to_owned(),
             every,
             commits: AtomicU32::new(0),

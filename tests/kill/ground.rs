@@ -160,7 +160,7 @@ async fn promoted(cluster: &Cluster, kills: u64, random: Random) -> (Blows, Audi
         "postgres://postgres@127.0.0.1:{},127.0.0.1:{port}/test",
         primary.port()
     );
-    let kept = Kept::AtPostgres {
+    let kept = Kept::AtPrimary {
         url,
         schema: "payments".to_owned(),
     };

@@ -16,8 +16,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Kept {
     InSqlite,
-    AtPostgres { url: String, schema: String },
-    BehindPgBouncer { url: String, schema: String },
+    AtPostgres {
+        url: String,
+        schema: String,
+    },
+    BehindPgBouncer {
+        url: String,
+        schema: String,
+    },
+    /// The URL lists two hosts.
+    AtPrimary {
+        url: String,
+        schema: String,
+    },
 }
 
 impl Kept {
@@ -30,7 +41,9 @@ impl Kept {
         };
         Ok(match self {
             Self::InSqlite => Arc::new(SqliteStore::open(folder.join("payments.db")).await?),
-            Self::AtPostgres { url, schema } => Arc::new(at(url, schema).open().await?),
+            Self::AtPostgres { url, schema } | Self::AtPrimary { url, schema } => {
+                Arc::new(at(url, schema).open().await?)
+            }
             Self::BehindPgBouncer { url, schema } => {
                 let inline = at(url, schema).statements(Statements::Inline);
                 Arc::new(inline.open().await?)

@@ -55,9 +55,12 @@ impl Order {
     pub(crate) fn is_asked_again(self) -> bool {
         match self {
             Self::LeftAlone => false,
-            Self::InSteps | Self::InPart | Self::Voided | Self::Declined | Self::Cascaded | Self::Refunded => {
-                true
-            }
+            Self::InSteps
+            | Self::InPart
+            | Self::Voided
+            | Self::Declined
+            | Self::Cascaded
+            | Self::Refunded => true,
         }
     }
 

@@ -100,12 +100,15 @@ impl Round {
         };
         // Now and then the network fails too.
         for _ in 0..random.below(3) {
-            let calls = [Endpoint::Create, Endpoint::Confirm, Endpoint::Capture, Endpoint::Refund];
+            let calls = [
+                Endpoint::Create,
+                Endpoint::Confirm,
+                Endpoint::Capture,
+                Endpoint::Refund,
+            ];
             let faults = [Fault::DropAnswer, Fault::DropRequest, Fault::Twice];
             let call = calls[random.below(4) as usize];
-            self.standin
-                .faults()
-                .next(call, faults[random.below(3) as usize]);
+            self.standin.faults().next(call, faults[random.below(3) as usize]);
         }
         let mut child = Command::new(std::env::current_exe().unwrap())
             .arg("child")
@@ -131,7 +134,10 @@ impl Round {
         let before = self.noted();
         let more = async {
             while self.noted() < before + 5 {
-                assert!(alive.child.try_wait().unwrap().is_none(), "the child ended by itself");
+                assert!(
+                    alive.child.try_wait().unwrap().is_none(),
+                    "the child ended by itself"
+                );
                 pause(Duration::from_millis(20)).await;
             }
         };
@@ -165,7 +171,9 @@ impl Round {
     pub(crate) async fn audit(self) -> (Blows, Audit) {
         let folder = self.folder.path();
         let store = self.kept.open(folder).await.unwrap();
-        let engine = engine(store.clone(), accounts(self.standin.base_url())).await.unwrap();
+        let engine = engine(store.clone(), accounts(self.standin.base_url()))
+            .await
+            .unwrap();
         let payments = engine.tenant(tenant());
         rest(&engine, &*store).await;
         let told = Log::read(folder);
@@ -202,7 +210,8 @@ impl Round {
             last.violations.push("a caller got no answer".to_owned());
         }
         for violation in first.violations {
-            last.violations.push(format!("before callers came back: {violation}"));
+            last.violations
+                .push(format!("before callers came back: {violation}"));
         }
         (self.blows, last)
     }

@@ -60,7 +60,7 @@ impl Plans {
     /// As it is planned for its values, and as it is planned for any, if it is prepared.
     async fn of(&self, build: impl Fn(&mut Script)) -> [Vec<String>; 2] {
         let connections = &self.store.inner.connections;
-        let mut conn: PoolConnection<Postgres> = connections.pool.acquire().await.unwrap();
+        let mut conn: PoolConnection<Postgres> = connections.hosts.pool().acquire().await.unwrap();
         let script = || {
             let mut script = Script::new(&connections.schema, Statements::Prepared);
             build(&mut script);
@@ -335,7 +335,15 @@ async fn text_in_a_statement_is_never_read_as_sql() {
         "a'b\"c",
         "",
     ] {
-        let mut conn = plans.store.inner.connections.pool.acquire().await.unwrap();
+        let mut conn = plans
+            .store
+            .inner
+            .connections
+            .hosts
+            .pool()
+            .acquire()
+            .await
+            .unwrap();
         for setting in ["on", "off"] {
             let set = format!("SET standard_conforming_strings = {setting}");
             sqlx::raw_sql(AssertSqlSafe(set))

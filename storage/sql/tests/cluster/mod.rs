@@ -49,7 +49,12 @@ impl Cluster {
     /// A server with a database `test`, which runs.
     pub(crate) async fn server(&self, name: &str) -> Server<'_> {
         let server = self.place(name, free_port());
-        let options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"];
+        let options = [
+            "--auth=trust",
+            "--username=postgres",
+            "--encoding=UTF8",
+            "--locale=C",
+        ];
         run(self
             .command("initdb")
             .args(options)
@@ -169,11 +174,19 @@ impl<'c> Server<'c> {
             .arg(from)
             .arg("--pgdata")
             .arg(&standby.data)
-            .args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"]));
+            .args([
+                "--write-recovery-conf",
+                "--wal-method=stream",
+                "--checkpoint=fast",
+                "--no-sync",
+            ]));
         standby.start();
-        self.run(&format!("ALTER SYSTEM SET synchronous_commit = '{commits}'")).await;
-        self.run(&format!("ALTER SYSTEM SET synchronous_standby_names = '{STANDBY}'"))
+        self.run(&format!("ALTER SYSTEM SET synchronous_commit = '{commits}'"))
             .await;
+        self.run(&format!(
+            "ALTER SYSTEM SET synchronous_standby_names = '{STANDBY}'"
+        ))
+        .await;
         self.run("SELECT pg_reload_conf()").await;
         let mut conn = self.connect("test").await;
         for _ in 0..500 {
@@ -231,13 +244,17 @@ impl Drop for Server<'_> {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a server starts in real time")]
-async fn tick() {
+pub(crate) async fn tick() {
     tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
 /// Nobody listens there just now.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// The folder that has them all.
@@ -263,5 +280,8 @@ fn run(command: &mut Command) {
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())
         .status();
-    assert!(status.as_ref().is_ok_and(|status| status.success()), "{command:?}: {status:?}");
+    assert!(
+        status.as_ref().is_ok_and(|status| status.success()),
+        "{command:?}: {status:?}"
+    );
 }
