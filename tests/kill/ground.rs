@@ -152,25 +152,28 @@ async fn restarted(cluster: &Cluster, kills: u64, random: Random) -> (Blows, Aud
     audited
 }
 
-/// Each fourth life sees its primary die, and goes on at the standby.
+/// Lives come in fours: the last of them sees its primary die, and goes on at the standby.
 async fn promoted(cluster: &Cluster, kills: u64, random: Random) -> (Blows, Audit) {
     let mut primary = cluster.server("one").await;
-    let (mut name, mut port) = ("two", free_port());
-    let url = format!(
-        "postgres://postgres@127.0.0.1:{},127.0.0.1:{port}/test",
-        primary.port()
-    );
+    // Where the standby is made; after a failover that is where the primary was.
+    let mut place = ("two", free_port());
+    let mut other = "one";
     let kept = Kept::AtPrimary {
-        url,
+        url: format!(
+            "postgres://postgres@127.0.0.1:{},127.0.0.1:{}/test",
+            primary.port(),
+            place.1
+        ),
         schema: "payments".to_owned(),
     };
-    let mut commits = ["on", "remote_apply"].into_iter().cycle();
-    let mut standby = primary.standby(name, port, commits.next().unwrap_or("on")).await;
     let mut round = Round::new(kept, random).await;
-    for kill in 0..kills {
-        if kill % 4 != 0 {
+    for four in 0..kills.div_ceil(FAILOVER) {
+        let lives = FAILOVER.min(kills - four * FAILOVER);
+        // A commit waits until the standby has it on its disk, or until readers there see it.
+        let commits = if four % 2 == 0 { "on" } else { "remote_apply" };
+        let standby = primary.standby(place.0, place.1, commits).await;
+        for _ in 1..lives {
             round.kill().await;
-            continue;
         }
         let mut alive = round.begin_long().await;
         pause(Duration::from_millis(round.random.below(300))).await;
@@ -179,18 +182,17 @@ async fn promoted(cluster: &Cluster, kills: u64, random: Random) -> (Blows, Audi
         round.blows.failovers += 1;
         round.goes_on(&mut alive).await;
         round.end(alive).await;
-        // What was the primary comes back as the standby.
-        let old = (if name == "two" { "one" } else { "two" }, primary.port());
-        drop(primary);
+        let old = primary.port();
         primary = standby;
-        (name, port) = old;
-        standby = primary.standby(name, port, commits.next().unwrap_or("on")).await;
+        (place, other) = ((other, old), place.0);
     }
     let audited = round.audit().await;
-    drop(standby);
     drop(primary);
     audited
 }
+
+/// One in so many lives on a primary with a standby sees a failover.
+const FAILOVER: u64 = 4;
 
 impl Tally {
     fn add(&mut self, blows: Blows, audit: Audit) {
