@@ -83,7 +83,9 @@ impl Hosts {
 
     /// Asks the hosts, the one that failed last: it may be a primary that nobody listens to any more.
     async fn find_primary(&self, statements: Statements, patience: Duration) -> Result<(), Failure> {
-        let _one_looks = self.looking.lock().await;
+        let Ok(_one_looks) = tokio::time::timeout(patience, self.looking.lock()).await else {
+            return Err(Failure::too_slow().before_anything_was_sent());
+        };
         if !self.doubted.load(Ordering::Acquire) {
             return Ok(());
         }

@@ -232,7 +232,7 @@ fn check_schema(schema: &str) -> Result<(), StoreError> {
 }
 
 /// One URL for each host of a list, which sqlx doesn't read.
-fn each_host(url: &str) -> Vec<String> {
+pub(super) fn each_host(url: &str) -> Vec<String> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return vec![url.to_owned()];
     };

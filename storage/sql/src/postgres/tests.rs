@@ -364,3 +364,23 @@ async fn text_in_a_statement_is_never_read_as_sql() {
         }
     }
 }
+
+#[test]
+fn a_url_lists_hosts_between_its_login_and_its_database() {
+    let each = super::open::each_host;
+    assert_eq!(
+        each("postgres://shop:a,b@one:5432,two:5433/shop?x=1,2"),
+        [
+            "postgres://shop:a,b@one:5432/shop?x=1,2",
+            "postgres://shop:a,b@two:5433/shop?x=1,2"
+        ]
+    );
+    for one in [
+        "postgres://one/shop",
+        "postgres:///shop?host=/tmp",
+        "postgres://",
+        "not a url",
+    ] {
+        assert_eq!(each(one), [one]);
+    }
+}
