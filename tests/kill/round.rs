@@ -35,6 +35,9 @@ pub(crate) struct Round {
     folder: TempDir,
     standin: Standin,
     kept: Kept,
+    /// Another child, which lives while this one is killed: both pay the same orders with the same keys, and take over
+    /// what the other left.
+    beside: Option<Alive>,
     pub(crate) random: Random,
     pub(crate) blows: Blows,
 }
@@ -46,11 +49,14 @@ enum End {
     AtFailpoint,
 }
 
-/// A child that has begun to pay.
 pub(crate) struct Alive {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     end: End,
+    /// Whether it pays.
+    begun: bool,
+    /// Whether it stands at its failpoint.
+    stopped: bool,
 }
 
 /// The last failpoint that a life stops at: some twenty commits and calls after it began.
@@ -58,34 +64,49 @@ const FAILPOINTS: u64 = 90;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// For how long a child at least waits for the next one to begin beside it.
+const OVERLAP: Duration = Duration::from_millis(500);
+
 impl Round {
     pub(crate) async fn new(kept: Kept, random: Random) -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
             standin: Standin::start().await.unwrap(),
             kept,
+            beside: None,
             random,
             blows: Blows::default(),
         }
     }
 
-    /// A child is begun and killed.
+    /// A child is begun, and the one before it is killed.
     pub(crate) async fn kill(&mut self) {
-        let alive = self.begin().await;
-        self.end(alive).await;
+        let mut next = self.begin().await;
+        // What stands still in the middle of a write may be in the way until it is killed.
+        next.begins(&mut self.blows, OVERLAP).await;
+        if let Some(earlier) = self.beside.take() {
+            self.end(earlier).await;
+        }
+        next.begins(&mut self.blows, PATIENCE).await;
+        self.beside = Some(next);
     }
 
-    /// Begins a life that ends at a failpoint or not.
-    pub(crate) async fn begin(&mut self) -> Alive {
+    /// A child that ends at a failpoint or not.
+    async fn begin(&mut self) -> Alive {
         match self.random.below(2) {
             0 => self.begin_for(End::AtRandom).await,
             _ => self.begin_for(End::AtFailpoint).await,
         }
     }
 
-    /// Begins a life that is long enough for what is done to its store.
+    /// Begins a life, alone, that is long enough for what is done to its store.
     pub(crate) async fn begin_long(&mut self) -> Alive {
-        self.begin_for(End::AtRandom).await
+        if let Some(earlier) = self.beside.take() {
+            self.end(earlier).await;
+        }
+        let mut alive = self.begin_for(End::AtRandom).await;
+        alive.begins(&mut self.blows, PATIENCE).await;
+        alive
     }
 
     async fn begin_for(&mut self, end: End) -> Alive {
@@ -119,9 +140,13 @@ impl Round {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut alive = Alive { child, lines, end };
-        alive.hear(&mut self.blows, &["begun", "stops"]).await;
-        alive
+        Alive {
+            child,
+            lines,
+            end,
+            begun: false,
+            stopped: false,
+        }
     }
 
     /// How many lines the callers have noted.
@@ -158,17 +183,25 @@ impl Round {
             }
             End::AtFailpoint => {
                 self.blows.at_failpoints += 1;
-                alive.hear(&mut self.blows, &["stops"]).await;
+                if !alive.stopped {
+                    let stops = alive.hear(&mut self.blows, &["stops"]);
+                    let stopped = tokio::time::timeout(PATIENCE, stops).await;
+                    assert!(stopped.is_ok(), "the child doesn't come to its failpoint");
+                }
             }
         }
         alive.child.start_kill().unwrap();
         let status = alive.child.wait().await.unwrap();
         assert_eq!(status.signal(), Some(9), "the child ended by itself: {status}");
+        // What it said last.
         alive.hear(&mut self.blows, &[]).await;
     }
 
     /// Recovers until all is at rest, lets the callers come back, and looks twice.
-    pub(crate) async fn audit(self) -> (Blows, Audit) {
+    pub(crate) async fn audit(mut self) -> (Blows, Audit) {
+        if let Some(last) = self.beside.take() {
+            self.end(last).await;
+        }
         let folder = self.folder.path();
         let store = self.kept.open(folder).await.unwrap();
         let engine = engine(store.clone(), accounts(self.standin.base_url()))
@@ -237,19 +270,25 @@ async fn rest(engine: &paymux::Orchestrator, store: &dyn Store) {
 }
 
 impl Alive {
+    /// Waits until it pays, or stands still before it can.
+    async fn begins(&mut self, blows: &mut Blows, within: Duration) {
+        if !self.begun {
+            let begins = self.hear(blows, &["begun", "stops"]);
+            self.begun = tokio::time::timeout(within, begins).await.is_ok();
+        }
+        assert!(self.begun || within < PATIENCE, "the child doesn't begin");
+    }
+
     /// Reads what it says until it says one of these words, or ends.
     async fn hear(&mut self, blows: &mut Blows, until: &[&str]) {
-        let heard = async {
-            while let Ok(Some(line)) = self.lines.next_line().await {
-                if let Some(ended) = line.strip_prefix("ended ") {
-                    blows.backends += ended.parse::<u64>().unwrap();
-                }
-                if until.iter().any(|word| line.starts_with(word)) {
-                    return;
-                }
+        while let Ok(Some(line)) = self.lines.next_line().await {
+            if let Some(ended) = line.strip_prefix("ended ") {
+                blows.backends += ended.parse::<u64>().unwrap();
             }
-        };
-        let waited = tokio::time::timeout(PATIENCE, heard).await;
-        assert!(waited.is_ok(), "the child said none of {until:?}");
+            self.stopped |= line.starts_with("stops");
+            if until.iter().any(|word| line.starts_with(word)) {
+                return;
+            }
+        }
     }
 }
