@@ -1,6 +1,7 @@
 //! At rest, what must hold of our rows, of the processor's own books, and of what callers were told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use paymux::prelude::*;
 use paymux::store::{RowKey, RowKind, Store};
@@ -18,6 +19,8 @@ pub(crate) struct Audit {
     pub(crate) charges: u64,
     pub(crate) captured: i64,
     pub(crate) refunded: i64,
+    /// How long recovery took once nothing was killed any more.
+    pub(crate) rested: Duration,
     pub(crate) violations: Vec<String>,
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Tally {
 }
 
 /// So many kills at most before the books are compared, over a fresh store and a fresh processor.
-const ROUND: u64 = 50;
+const ROUND: u64 = 40;
 
 impl Ground {
     pub(crate) const ALL: [Self; 5] = [
@@ -205,6 +205,7 @@ impl Tally {
         self.audit.charges += audit.charges;
         self.audit.captured += audit.captured;
         self.audit.refunded += audit.refunded;
+        self.audit.rested = self.audit.rested.max(audit.rested);
         self.audit.violations.extend(audit.violations);
     }
 }

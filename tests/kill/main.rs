@@ -84,7 +84,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 
 fn print(tallies: &[(Ground, Tally)]) -> ExitCode {
     println!(
-        "\n{:<10} {:>6} {:>7} {:>10} {:>8} {:>8} {:>9} {:>7} {:>8} {:>12} {:>12} {:>6} {:>10}",
+        "\n{:<10} {:>6} {:>7} {:>10} {:>8} {:>8} {:>9} {:>7} {:>8} {:>12} {:>12} {:>8} {:>6} {:>10}",
         "store",
         "kills",
         "random",
@@ -96,6 +96,7 @@ fn print(tallies: &[(Ground, Tally)]) -> ExitCode {
         "charges",
         "captured",
         "refunded",
+        "recovery",
         "time",
         "violations"
     );
@@ -104,7 +105,7 @@ fn print(tallies: &[(Ground, Tally)]) -> ExitCode {
         let (blows, audit) = (&tally.blows, &tally.audit);
         violations += audit.violations.len();
         println!(
-            "{:<10} {:>6} {:>7} {:>10} {:>8} {:>8} {:>9} {:>7} {:>8} {:>12} {:>12} {:>5}s {:>10}",
+            "{:<10} {:>6} {:>7} {:>10} {:>8} {:>8} {:>9} {:>7} {:>8} {:>12} {:>12} {:>7}s {:>5}s {:>10}",
             ground.name(),
             blows.at_random + blows.at_failpoints,
             blows.at_random,
@@ -116,6 +117,7 @@ fn print(tallies: &[(Ground, Tally)]) -> ExitCode {
             audit.charges,
             audit.captured,
             audit.refunded,
+            audit.rested.as_secs(),
             tally.took.as_secs(),
             audit.violations.len()
         );

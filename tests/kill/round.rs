@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use paymux::store::{Queue, Store};
 use paymux_standin_stripe::{Endpoint, Fault, Standin};
@@ -38,6 +38,7 @@ pub(crate) struct Round {
     /// Another child, which lives while this one is killed: both pay the same orders with the same keys, and take over
     /// what the other left.
     beside: Option<Alive>,
+    from: Instant,
     pub(crate) random: Random,
     pub(crate) blows: Blows,
 }
@@ -68,12 +69,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const OVERLAP: Duration = Duration::from_millis(500);
 
 impl Round {
+    #[allow(clippy::disallowed_methods, reason = "its children live in real time")]
     pub(crate) async fn new(kept: Kept, random: Random) -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
             standin: Standin::start().await.unwrap(),
             kept,
             beside: None,
+            from: Instant::now(),
             random,
             blows: Blows::default(),
         }
@@ -120,7 +123,7 @@ impl Round {
             cut_every: (random.below(2) == 0).then(|| 2 + random.below(12) as u32),
         };
         // Now and then the network fails too.
-        for _ in 0..random.below(3) {
+        if random.below(2) == 0 {
             let calls = [
                 Endpoint::Create,
                 Endpoint::Confirm,
@@ -208,7 +211,10 @@ impl Round {
             .await
             .unwrap();
         let payments = engine.tenant(tenant());
-        rest(&engine, &*store).await;
+        self.standin.faults().none();
+        // The pauses between looks at an unknown outcome grow with its age, which is at most the round's.
+        let patience = PATIENCE + self.from.elapsed();
+        let rested = rest(&engine, &*store, patience).await;
         let told = Log::read(folder);
         let first = audit(&payments, &*store, &self.standin, &told, Callers::Away).await;
 
@@ -236,9 +242,15 @@ impl Round {
         };
         let (drained, done) = tokio::join!(workers, callers);
         drained.unwrap();
-        rest(&engine, &*store).await;
+        let rested_again = rest(&engine, &*store, patience).await;
         let told = Log::read(folder);
         let mut last = audit(&payments, &*store, &self.standin, &told, Callers::Served).await;
+        for rested in [rested, rested_again] {
+            match rested {
+                Ok(took) => last.rested = last.rested.max(took),
+                Err(violation) => last.violations.push(violation),
+            }
+        }
         if !done {
             last.violations.push("a caller got no answer".to_owned());
         }
@@ -250,23 +262,26 @@ impl Round {
     }
 }
 
-/// Works until nothing is left to do.
-async fn rest(engine: &paymux::Orchestrator, store: &dyn Store) {
-    let quiet = async {
-        loop {
-            engine.recover_due(100).await.unwrap();
-            let mut left = 0;
-            for queue in [Queue::Recovery, Queue::Sync, Queue::Due] {
-                left += store.backlog(queue).await.unwrap().scheduled;
-            }
-            if left == 0 {
-                return;
-            }
-            pause(Duration::from_millis(20)).await;
+/// Works until nothing is left to do, and says how long that took.
+#[allow(clippy::disallowed_methods, reason = "its children lived in real time")]
+async fn rest(
+    engine: &paymux::Orchestrator,
+    store: &dyn Store,
+    patience: Duration,
+) -> Result<Duration, String> {
+    let from = Instant::now();
+    while from.elapsed() < patience {
+        engine.recover_due(100).await.unwrap();
+        let mut left = 0;
+        for queue in [Queue::Recovery, Queue::Sync, Queue::Due] {
+            left += store.backlog(queue).await.unwrap().scheduled;
         }
-    };
-    // What doesn't come to rest is found by the audit.
-    let _late = tokio::time::timeout(PATIENCE, Box::pin(quiet)).await;
+        if left == 0 {
+            return Ok(from.elapsed());
+        }
+        pause(Duration::from_millis(20)).await;
+    }
+    Err(format!("work is left after {patience:?}"))
 }
 
 impl Alive {
