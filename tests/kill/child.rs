@@ -35,10 +35,10 @@ const CALLERS: usize = 3;
 
 impl Life {
     pub(crate) async fn live(self) {
+        // Its store may be down, or its connection be ended by another child.
         let engine = loop {
-            match self.engine().await {
-                Ok(engine) => break engine,
-                Err(error) => eprintln!("the child waits for its store: {error}"),
+            if let Ok(engine) = self.engine().await {
+                break engine;
             }
             pause(Duration::from_millis(50)).await;
         };
