@@ -164,14 +164,20 @@ impl Audit {
     /// What callers were told of an order, beside what there is.
     fn order(&mut self, number: u64, facts: &[Fact], found: &[PaymentIntent], callers: Callers) {
         let order = Order::of(number);
-        let [intent] = found else {
+        let made = |intent: &PaymentIntent| facts.contains(&Fact::Made(*intent.id()));
+        let found: Vec<_> = found
+            .iter()
+            .filter(|intent| made(intent) || !was_never_executed(intent))
+            .collect();
+        let [intent] = found[..] else {
             let may_be_none = facts.iter().all(|fact| *fact == Fact::Begun)
                 && (callers == Callers::Away || !order.is_asked_again());
             if !found.is_empty() || !may_be_none {
-                self.fault(format!(
-                    "order {number} has {} payments; told: {facts:?}",
-                    found.len()
-                ));
+                let found: Vec<_> = found
+                    .iter()
+                    .map(|intent| (intent.id(), intent.status(), intent.attempts()))
+                    .collect();
+                self.fault(format!("order {number} has {found:?}; told: {facts:?}"));
             }
             return;
         };
@@ -198,6 +204,11 @@ impl Audit {
             self.fault(format!("order {number} wasn't served to its end: {status:?}"));
         }
     }
+}
+
+/// Every account proved that it executed nothing, so that its key was free to make another payment.
+fn was_never_executed(intent: &PaymentIntent) -> bool {
+    intent.status() == IntentStatus::Created && intent.last_failure().is_some()
 }
 
 async fn intents(payments: &Payments) -> Vec<PaymentIntent> {

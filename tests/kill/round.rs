@@ -130,9 +130,14 @@ impl Round {
                 Endpoint::Capture,
                 Endpoint::Refund,
             ];
-            let faults = [Fault::DropAnswer, Fault::DropRequest, Fault::Twice];
+            let faults = [
+                Fault::DropAnswer,
+                Fault::DropRequest,
+                Fault::Twice,
+                Fault::RateLimit,
+            ];
             let call = calls[random.below(4) as usize];
-            self.standin.faults().next(call, faults[random.below(3) as usize]);
+            self.standin.faults().next(call, faults[random.below(4) as usize]);
         }
         let mut child = Command::new(std::env::current_exe().unwrap())
             .arg("child")
