@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use paymux::prelude::*;
 use paymux::store::{RowKey, RowKind, Store};
-use paymux::{IntentQuery, IntentStatus, PaymentIntent, RefundQuery, RefundStatus, UnknownQuery};
+use paymux::{Attempt, IntentQuery, IntentStatus, PaymentIntent, RefundQuery, RefundStatus, UnknownQuery};
 use paymux_standin_stripe::{ChargeLine, Standin};
 
 use crate::kept::tenant;
@@ -173,10 +173,11 @@ impl Audit {
             let may_be_none = facts.iter().all(|fact| *fact == Fact::Begun)
                 && (callers == Callers::Away || !order.is_asked_again());
             if !found.is_empty() || !may_be_none {
-                let found: Vec<_> = found
-                    .iter()
-                    .map(|intent| (intent.id(), intent.status(), intent.attempts()))
-                    .collect();
+                let short = |intent: &&PaymentIntent| {
+                    let attempts: Vec<_> = intent.attempts().iter().map(Attempt::status).collect();
+                    (*intent.id(), intent.status(), attempts)
+                };
+                let found: Vec<_> = found.iter().copied().map(|intent| short(&intent)).collect();
                 self.fault(format!("order {number} has {found:?}; told: {facts:?}"));
             }
             return;
