@@ -1,6 +1,5 @@
 //! Lives of a child over one store and one processor, each ended by SIGKILL; then recovery, and the audit.
 
-use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -200,7 +199,8 @@ impl Round {
         }
         alive.child.start_kill().unwrap();
         let status = alive.child.wait().await.unwrap();
-        assert_eq!(status.signal(), Some(9), "the child ended by itself: {status}");
+        // A process that a signal ended has no code.
+        assert_eq!(status.code(), None, "the child ended by itself: {status}");
         // What it said last.
         alive.hear(&mut self.blows, &[]).await;
     }
