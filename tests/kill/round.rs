@@ -64,6 +64,9 @@ const FAILPOINTS: u64 = 90;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A request that takes so long is looked into before it is done, by whoever takes it over too.
+const LATE: Duration = Duration::from_secs(3);
+
 /// For how long a child at least waits for the next one to begin beside it.
 const OVERLAP: Duration = Duration::from_millis(500);
 
@@ -121,22 +124,25 @@ impl Round {
             moment: Duration::from_micros(random.below(3_000)),
             cut_every: (random.below(2) == 0).then(|| 2 + random.below(12) as u32),
         };
-        // Now and then the network fails too.
-        if random.below(2) == 0 {
-            let calls = [
-                Endpoint::Create,
-                Endpoint::Confirm,
-                Endpoint::Capture,
-                Endpoint::Refund,
-            ];
-            let faults = [
-                Fault::DropAnswer,
-                Fault::DropRequest,
-                Fault::Twice,
-                Fault::RateLimit,
-            ];
-            let call = calls[random.below(4) as usize];
-            self.standin.faults().next(call, faults[random.below(4) as usize]);
+        // Now and then the network fails too. A late refund is one that a processor would give twice.
+        let calls = [
+            Endpoint::Create,
+            Endpoint::Confirm,
+            Endpoint::Capture,
+            Endpoint::Refund,
+        ];
+        let faults = [
+            Fault::DropAnswer,
+            Fault::DropRequest,
+            Fault::Twice,
+            Fault::RateLimit,
+            Fault::Delay(LATE),
+        ];
+        let (call, fault) = (random.below(4) as usize, random.below(5) as usize);
+        match random.below(4) {
+            0 => self.standin.faults().next(Endpoint::Refund, Fault::Delay(LATE)),
+            1 => self.standin.faults().next(calls[call], faults[fault]),
+            _without => {}
         }
         let mut child = Command::new(std::env::current_exe().unwrap())
             .arg("child")
