@@ -23,7 +23,9 @@ program() {
         exit 1
     fi
     mkdir -p "$home/package"
-    (cd "$home/package" && apt-get download pgbouncer libevent-2.1-7 libcares2 >&2 \
+    # c-ares has another name from Debian 13 on.
+    (cd "$home/package" && apt-get download pgbouncer libevent-2.1-7 >&2 \
+        && { apt-get download libc-ares2 >&2 || apt-get download libcares2 >&2; } \
         && for package in *.deb; do dpkg-deb --extract "$package" .; done)
     echo "$home/package/usr/sbin/pgbouncer"
 }

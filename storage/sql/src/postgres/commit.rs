@@ -37,7 +37,15 @@ pub(super) async fn commit(inner: &Inner, tenant: &Tenant, batch: &Batch) -> Res
         Fate::InDoubt => CommitError::Unknown(batch.commit_id),
     };
     let seen = read(&rows.map_err(failed)?).map_err(failed)?;
-    judge(&seen, &tenant, batch, &checks)
+    let receipt = judge(&seen, &tenant, batch, &checks)?;
+    if seen.ok {
+        return Ok(receipt);
+    }
+    // It was written before, and whether it stays is as doubtful as it was then.
+    match resolve_as(inner, &tenant, batch.commit_id).await {
+        Ok(Resolved::Committed(receipt)) => Ok(receipt),
+        Ok(Resolved::Absent) | Err(_) => Err(CommitError::Unknown(batch.commit_id)),
+    }
 }
 
 pub(super) async fn commit_in(
@@ -139,11 +147,17 @@ fn judge(seen: &Seen, tenant: &Arc<str>, batch: &Batch, checks: &Checks<'_>) -> 
 
 /// Looks, and fences in the same statement. A commit that is under way holds its id's place in the primary key: the
 /// fence waits for it, and if it went well this looks again.
+///
+/// What it finds it writes again, as it is. A commit whose backend was ended while it waited for a standby is on the
+/// primary alone: the write waits for the standby as that commit did, and comes after it.
 pub(super) async fn resolve(inner: &Inner, tenant: &Tenant, id: CommitId) -> Result<Resolved, Failure> {
+    resolve_as(inner, &tenant_text(tenant), id).await
+}
+
+async fn resolve_as(inner: &Inner, tenant: &Arc<str>, id: CommitId) -> Result<Resolved, Failure> {
     const TRIES: u32 = 10;
-    let tenant = tenant_text(tenant);
     for _ in 0..TRIES {
-        let rows = inner.connections.run(|script| fence(script, &tenant, id)).await?;
+        let rows = inner.connections.run(|script| fence(script, tenant, id)).await?;
         let mut columns = Columns::of(rows.first().ok_or_else(no_horizon)?);
         let known = Known::read(&mut columns)?;
         let fenced: i64 = columns.next()?;
@@ -163,9 +177,9 @@ pub(super) async fn resolve(inner: &Inner, tenant: &Tenant, id: CommitId) -> Res
 }
 
 pub(super) fn fence(script: &mut Script, tenant: &Arc<str>, id: CommitId) {
-    script.push("WITH known AS (SELECT at FROM paymux_commits WHERE commit_id = ");
+    script.push("WITH known AS (UPDATE paymux_commits SET at = at WHERE commit_id = ");
     script.uuid(id.0).push(" AND tenant = ").text(tenant);
-    script.push("), fenced AS (INSERT INTO paymux_commits (commit_id, tenant, at) SELECT ");
+    script.push(" RETURNING at), fenced AS (INSERT INTO paymux_commits (commit_id, tenant, at) SELECT ");
     script.uuid(id.0).push(", ").text(tenant);
     script.push(
         ", NULL FROM paymux_horizon h WHERE h.one = 1 AND current_setting('synchronous_commit') <> 'off' \

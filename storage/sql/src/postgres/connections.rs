@@ -1,17 +1,20 @@
 //! The pool, and statements that are run once or again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::postgres::PgRow;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{Connection as _, PgPool, Postgres};
+use tokio::sync::Mutex;
 
 use super::error::{Failure, Fate};
-use super::open::{Engine, Statements};
+use super::open::{Engine, Statements, first};
 use super::script::Script;
 
 pub(super) struct Connections {
-    pub(super) pool: PgPool,
+    pub(super) hosts: Hosts,
     /// Quoted, and with a dot.
     pub(super) schema: Arc<str>,
     pub(super) statements: Statements,
@@ -20,8 +23,100 @@ pub(super) struct Connections {
     pub(super) patience: Duration,
 }
 
+/// Where the database may be: one host, or several of which one is the primary.
+pub(super) struct Hosts {
+    hosts: Vec<Host>,
+    primary: AtomicUsize,
+    /// Something failed in a way that a primary which is gone explains.
+    doubted: AtomicBool,
+    looking: Mutex<()>,
+}
+
+pub(super) struct Host {
+    pub(super) options: PgConnectOptions,
+    pub(super) pool: PgPool,
+}
+
 /// How often a statement is run that PostgreSQL took back.
 const TRIES: u32 = 10;
+
+/// Where there are several hosts: after so long without a connection it is asked which is the primary.
+const PROMPT: Duration = Duration::from_secs(1);
+
+impl Hosts {
+    pub(super) fn new(hosts: Vec<Host>, primary: usize) -> Self {
+        Self {
+            hosts,
+            primary: AtomicUsize::new(primary),
+            doubted: AtomicBool::new(false),
+            looking: Mutex::default(),
+        }
+    }
+
+    /// The primary's, as far as is known.
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.hosts[self.primary.load(Ordering::Acquire)].pool
+    }
+
+    fn doubt(&self) {
+        self.doubted.store(true, Ordering::Release);
+    }
+
+    /// A connection to the primary.
+    async fn acquire(
+        &self,
+        statements: Statements,
+        patience: Duration,
+    ) -> Result<PoolConnection<Postgres>, Failure> {
+        if self.hosts.len() > 1 {
+            if self.doubted.load(Ordering::Acquire) {
+                self.find_primary(statements, patience).await?;
+            }
+            if let Ok(Ok(conn)) = tokio::time::timeout(PROMPT, self.pool().acquire()).await {
+                return Ok(conn);
+            }
+            self.doubt();
+            self.find_primary(statements, patience).await?;
+        }
+        self.pool().acquire().await.map_err(Failure::unreachable)
+    }
+
+    /// Asks the hosts, the one that failed last: it may be a primary that nobody listens to any more.
+    async fn find_primary(&self, statements: Statements, patience: Duration) -> Result<(), Failure> {
+        let Ok(_one_looks) = tokio::time::timeout(patience, self.looking.lock()).await else {
+            return Err(Failure::too_slow().before_anything_was_sent());
+        };
+        if !self.doubted.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (all, failed) = (self.hosts.len(), self.primary.load(Ordering::Acquire));
+        let mut refused = Failure::too_slow();
+        for at in (1..=all).map(|step| (failed + step) % all) {
+            match is_primary(&self.hosts[at].options, statements, patience / all as u32).await {
+                Ok(()) => {
+                    self.primary.store(at, Ordering::Release);
+                    self.doubted.store(false, Ordering::Release);
+                    return Ok(());
+                }
+                Err(failure) => refused = failure,
+            }
+        }
+        Err(refused.before_anything_was_sent())
+    }
+}
+
+/// Whether it answers, takes writes and keeps them.
+pub(super) async fn is_primary(
+    options: &PgConnectOptions,
+    statements: Statements,
+    patience: Duration,
+) -> Result<(), Failure> {
+    let asked = tokio::time::timeout(patience, first(options, statements)).await;
+    let conn = asked.unwrap_or_else(|_| Err(Failure::too_slow()))?;
+    // What is left to say goodbye to doesn't matter.
+    let _ = tokio::time::timeout(patience, conn.close()).await;
+    Ok(())
+}
 
 impl Connections {
     pub(super) fn script(&self) -> Script {
@@ -49,17 +144,19 @@ impl Connections {
     }
 
     async fn once(&self, script: Script) -> Result<Vec<PgRow>, Failure> {
-        let mut conn = self.pool.acquire().await.map_err(Failure::unreachable)?;
+        let mut conn = self.hosts.acquire(self.statements, self.patience).await?;
         let done = match tokio::time::timeout(self.patience, script.all(&mut conn)).await {
             Ok(done) => done,
             Err(_) => Err(Failure::too_slow()),
         };
-        if done
-            .as_ref()
-            .is_err_and(|failure| failure.fate() == Fate::InDoubt)
-        {
-            // Whatever state it is in, nothing is carried on with it.
-            drop(conn.detach());
+        if let Err(failure) = &done {
+            if failure.fate() == Fate::InDoubt {
+                // Whatever state it is in, nothing is carried on with it.
+                drop(conn.detach());
+                self.hosts.doubt();
+            } else if failure.is_of_a_replica() {
+                self.hosts.doubt();
+            }
         }
         done
     }

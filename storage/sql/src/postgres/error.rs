@@ -34,6 +34,19 @@ impl Failure {
         }
     }
 
+    /// The same, where it happened before a statement was sent.
+    pub(super) fn before_anything_was_sent(self) -> Self {
+        Self {
+            fate: Fate::Undone,
+            ..self
+        }
+    }
+
+    /// Whether a primary that has become a replica explains it.
+    pub(super) fn is_of_a_replica(&self) -> bool {
+        self.error.kind() == StoreErrorKind::ReadOnly
+    }
+
     /// A statement took too long, and nobody waits for it any more.
     pub(super) fn too_slow() -> Self {
         Self {

@@ -91,9 +91,10 @@ impl PostgresStore {
         PostgresOptions::new(url).open().await
     }
 
-    /// The store's pool, for transactions of the host's own on the same database.
+    /// The store's pool, for transactions of the host's own on the same database; with several hosts, the pool of the
+    /// one that was last found to be the primary.
     pub fn pool(&self) -> &PgPool {
-        &self.inner.connections.pool
+        self.inner.connections.hosts.pool()
     }
 
     /// Commits a planned verb inside a transaction that the host has opened on the same database, so that the host's

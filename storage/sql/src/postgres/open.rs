@@ -9,7 +9,7 @@ use paymux_core::store::{StoreError, StoreErrorKind, StoreTime};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
 
-use super::connections::Connections;
+use super::connections::{Connections, Host, Hosts};
 use super::error::Failure;
 use super::gate::asynchronous;
 use super::{Inner, PostgresStore, schema};
@@ -55,7 +55,7 @@ pub enum Engine {
 #[derive(Clone)]
 #[must_use = "nothing is opened until `open` is called"]
 pub struct PostgresOptions {
-    connect: Result<PgConnectOptions, Arc<sqlx::Error>>,
+    connect: Result<Vec<PgConnectOptions>, Arc<sqlx::Error>>,
     schema: String,
     time: StoreTime,
     statements: Statements,
@@ -68,8 +68,14 @@ impl PostgresOptions {
     /// The database at a URL, `postgres://user:password@host:port/database`; what it leaves out is taken from libpq's
     /// variables (`PGHOST`, `PGPASSWORD` and others). Its tables are in the schema `public`, its time is the
     /// database's, its patience 10 seconds, and it has up to 10 connections.
+    ///
+    /// The URL may list several hosts, as libpq's may: `postgres://shop@one:5432,two:5432/shop`. One of them is the
+    /// primary, which is found when the store is opened and again when it fails; the others are its standbys. What
+    /// has to hold for that is on the page [`docs::postgres`](paymux_core::docs::postgres).
     pub fn new(url: &str) -> Self {
-        let connect = PgConnectOptions::from_str(url).map_err(Arc::new);
+        let each = each_host(url);
+        let connect = each.iter().map(|url| PgConnectOptions::from_str(url)).collect();
+        let connect = Result::map_err(connect, Arc::new);
         Self {
             connect,
             ..Self::with(PgConnectOptions::new_without_pgpass())
@@ -79,7 +85,7 @@ impl PostgresOptions {
     /// The database that sqlx's own options name: for a socket, or for TLS, which needs one of sqlx's TLS features.
     pub fn with(options: PgConnectOptions) -> Self {
         Self {
-            connect: Ok(options),
+            connect: Ok(vec![options]),
             schema: "public".to_owned(),
             time: StoreTime::Own,
             statements: Statements::default(),
@@ -138,35 +144,53 @@ impl PostgresOptions {
             StoreError::new(StoreErrorKind::Missing, message).caused_by(error)
         })?;
         check_schema(&self.schema)?;
-        // A pooler refuses what it doesn't know in a connection's first message.
-        let connect = connect
-            .extra_float_digits(None)
-            .statement_cache_capacity(256)
-            .disable_statement_logging();
-        let mut first = tokio::time::timeout(self.patience, first(&connect, self.statements))
-            .await
-            .unwrap_or_else(|_| Err(Failure::too_slow()))?;
+        let hosts: Vec<PgConnectOptions> = connect
+            .into_iter()
+            .map(|options| {
+                // A pooler refuses what it doesn't know in a connection's first message.
+                options
+                    .extra_float_digits(None)
+                    .statement_cache_capacity(256)
+                    .disable_statement_logging()
+            })
+            .collect();
+        let (primary, mut first) = primary(&hosts, self.statements, self.patience).await?;
         schema::migrate(&mut first, &self.schema, self.engine, self.patience).await?;
         // What is left to say goodbye to doesn't matter.
         let _ = first.close().await;
-        let pool = PgPoolOptions::new()
-            .max_connections(self.max_connections)
-            .acquire_timeout(self.patience)
-            .test_before_acquire(false)
-            .before_acquire(|conn, about| {
-                Box::pin(async move {
-                    // One that has rested may be gone, and a commit on it would be in doubt.
-                    if about.idle_for > RESTED {
-                        conn.ping().await?;
-                    }
-                    Ok(true)
-                })
+        let several = hosts.len() > 1;
+        let pool = |options: &PgConnectOptions| {
+            let pool = PgPoolOptions::new()
+                .max_connections(self.max_connections)
+                .acquire_timeout(self.patience)
+                .test_before_acquire(false)
+                .before_acquire(|conn, about| {
+                    Box::pin(async move {
+                        // One that has rested may be gone, and a commit on it would be in doubt.
+                        if about.idle_for > RESTED {
+                            conn.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                });
+            let pool = match several {
+                // What was the primary may be a replica by now, whose rows lag.
+                true => pool.after_connect(|conn, _| Box::pin(refuse_replica(conn))),
+                false => pool,
+            };
+            pool.connect_lazy_with(options.clone())
+        };
+        let hosts = hosts
+            .into_iter()
+            .map(|options| Host {
+                pool: pool(&options),
+                options,
             })
-            .connect_lazy_with(connect);
+            .collect();
         Ok(PostgresStore {
             inner: Arc::new(Inner {
                 connections: Connections {
-                    pool,
+                    hosts: Hosts::new(hosts, primary),
                     schema: format!("\"{}\".", self.schema).into(),
                     statements: self.statements,
                     engine: self.engine,
@@ -207,8 +231,51 @@ fn check_schema(schema: &str) -> Result<(), StoreError> {
     )))
 }
 
+/// One URL for each host of a list, which sqlx doesn't read.
+pub(super) fn each_host(url: &str) -> Vec<String> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return vec![url.to_owned()];
+    };
+    let (place, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (login, hosts) = place.split_at(place.rfind('@').map_or(0, |at| at + 1));
+    let each = hosts.split(',');
+    each.map(|host| format!("{scheme}://{login}{host}{path}"))
+        .collect()
+}
+
+/// The first host that may be used, and a connection to it.
+async fn primary(
+    hosts: &[PgConnectOptions],
+    statements: Statements,
+    patience: Duration,
+) -> Result<(usize, PgConnection), Failure> {
+    let mut refused = Failure::too_slow();
+    for (at, options) in hosts.iter().enumerate() {
+        let patience = patience / hosts.len() as u32;
+        match tokio::time::timeout(patience, first(options, statements)).await {
+            Ok(Ok(conn)) => return Ok((at, conn)),
+            Ok(Err(failure)) => refused = failure,
+            Err(_) => refused = Failure::too_slow(),
+        }
+    }
+    Err(refused)
+}
+
+async fn refuse_replica(conn: &mut PgConnection) -> sqlx::Result<()> {
+    let row = sqlx::raw_sql("SELECT pg_is_in_recovery()")
+        .fetch_one(conn)
+        .await?;
+    match row.try_get(0)? {
+        true => Err(sqlx::Error::Configuration("it is a replica".into())),
+        false => Ok(()),
+    }
+}
+
 /// A connection that may be used.
-async fn first(options: &PgConnectOptions, statements: Statements) -> Result<PgConnection, Failure> {
+pub(super) async fn first(
+    options: &PgConnectOptions,
+    statements: Statements,
+) -> Result<PgConnection, Failure> {
     let mut conn = options.connect().await.map_err(Failure::unreachable)?;
     keeps_what_is_committed(&mut conn, statements).await?;
     Ok(conn)

@@ -60,7 +60,7 @@ impl Plans {
     /// As it is planned for its values, and as it is planned for any, if it is prepared.
     async fn of(&self, build: impl Fn(&mut Script)) -> [Vec<String>; 2] {
         let connections = &self.store.inner.connections;
-        let mut conn: PoolConnection<Postgres> = connections.pool.acquire().await.unwrap();
+        let mut conn: PoolConnection<Postgres> = connections.hosts.pool().acquire().await.unwrap();
         let script = || {
             let mut script = Script::new(&connections.schema, Statements::Prepared);
             build(&mut script);
@@ -335,7 +335,15 @@ async fn text_in_a_statement_is_never_read_as_sql() {
         "a'b\"c",
         "",
     ] {
-        let mut conn = plans.store.inner.connections.pool.acquire().await.unwrap();
+        let mut conn = plans
+            .store
+            .inner
+            .connections
+            .hosts
+            .pool()
+            .acquire()
+            .await
+            .unwrap();
         for setting in ["on", "off"] {
             let set = format!("SET standard_conforming_strings = {setting}");
             sqlx::raw_sql(AssertSqlSafe(set))
@@ -354,5 +362,25 @@ async fn text_in_a_statement_is_never_read_as_sql() {
             let list: Vec<Option<String>> = columns.next().unwrap();
             assert_eq!(list, [Some(text.to_owned()), None]);
         }
+    }
+}
+
+#[test]
+fn a_url_lists_hosts_between_its_login_and_its_database() {
+    let each = super::open::each_host;
+    assert_eq!(
+        each("postgres://shop:a,b@one:5432,two:5433/shop?x=1,2"),
+        [
+            "postgres://shop:a,b@one:5432/shop?x=1,2",
+            "postgres://shop:a,b@two:5433/shop?x=1,2"
+        ]
+    );
+    for one in [
+        "postgres://one/shop",
+        "postgres:///shop?host=/tmp",
+        "postgres://",
+        "not a url",
+    ] {
+        assert_eq!(each(one), [one]);
     }
 }

@@ -2,6 +2,8 @@
 #![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "../cluster/mod.rs"]
+mod cluster;
 mod conformance;
 #[path = "../database/mod.rs"]
 mod database;
@@ -12,6 +14,7 @@ mod opening;
 mod proxy;
 #[path = "../sample/mod.rs"]
 mod sample;
+mod standby;
 mod wire;
 
 use paymux_sql::{PostgresOptions, sqlx};

@@ -136,6 +136,11 @@ impl Faults<'_> {
     pub fn next(&self, endpoint: Endpoint, fault: Fault) {
         self.0.add_fault(endpoint, fault);
     }
+
+    /// From now on no request goes wrong.
+    pub fn none(&self) {
+        self.0.forget_faults();
+    }
 }
 
 /// A server's books, as a test may read them.

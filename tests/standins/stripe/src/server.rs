@@ -64,6 +64,10 @@ impl World {
         self.inner().faults.add(endpoint, fault);
     }
 
+    pub(crate) fn forget_faults(&self) {
+        self.inner().faults = Plan::default();
+    }
+
     pub(crate) fn add_webhook(&self, webhook: Webhook) {
         self.inner().webhooks.push(webhook);
     }
