@@ -90,6 +90,7 @@ mod schedule;
 mod shape;
 mod shopper;
 mod shrink;
+mod teeth;
 mod trace;
 mod wire;
 mod world;
@@ -99,6 +100,9 @@ pub use coverage::Coverage;
 pub use faults::FaultName;
 pub use report::{Report, command};
 pub use shrink::shrink;
+pub use teeth::Tooth;
+pub use teeth::hunt::{Found, hunt};
+pub use teeth::patch::{Patch, all as patches, digest, root as workspace};
 pub use world::run;
 
 /// Which store a world has.
@@ -122,6 +126,8 @@ pub struct Options {
     pub without: Vec<FaultName>,
     /// On this store.
     pub store: Kept,
+    /// With this bug planted.
+    pub tooth: Option<Tooth>,
     /// Whether lines are kept for a reader.
     pub trace: bool,
 }
@@ -135,6 +141,7 @@ impl Options {
             only: None,
             without: Vec::new(),
             store: Kept::default(),
+            tooth: None,
             trace: false,
         }
     }
