@@ -289,6 +289,9 @@ impl Auditor {
         if !may {
             self.raise(15, format!("{:?} turns from {from} to {to}", row.key));
         }
+        if row.key.kind == RowKind::Session && to == "expired" && from != to {
+            self.expires(row);
+        }
         self.coverage.state(row.key.kind, to);
         self.coverage.transition(row.key.kind, from, to);
         let cleared = before.attention == Attention::Unknown && row.index.attention == Attention::None;
@@ -297,6 +300,20 @@ impl Auditor {
                 7,
                 format!("{:?} isn't unknown any more, and no evidence is kept", row.key),
             );
+        }
+    }
+
+    /// A session's time may end, but not that of a payment that is authorized or taken.
+    fn expires(&mut self, session: &paymux_core::store::Row) {
+        let order = session.index.reference.as_deref();
+        let good = self.rows.iter().find(|(key, seen)| {
+            key.kind == RowKind::Intent
+                && seen.order.as_deref() == order
+                && ["authorized", "captured", "succeeded"].contains(&seen.status.as_str())
+        });
+        if let Some((key, seen)) = good {
+            let what = format!("{:?} expires while {key:?} is {}", session.key, seen.status);
+            self.raise(15, what);
         }
     }
 
@@ -437,10 +454,10 @@ impl Auditor {
         }
         let other = (got.id != id).then(|| format!("{key} made {} and {id}", got.id));
         let mut differs = None;
-        if replayed && let Some(text) = definite {
+        if let Some(text) = definite {
             match &got.replay {
-                Some(known) if *known != text => {
-                    differs = Some(format!("{key} was replayed as\n{known}\nand as\n{text}"))
+                Some(known) if replayed && *known != text => {
+                    differs = Some(format!("{key} got\n{known}\nand then\n{text}"))
                 }
                 Some(_) => {}
                 None => got.replay = Some(text),

@@ -117,7 +117,11 @@ pub fn run(options: &Options) -> Outcome {
     );
     let only = options.only.clone();
     let director = world.clone();
-    let stopped = scheduler.run(async move { director.direct(only).await }, POLLS_AT_MOST);
+    let polls_at_most = match options.tooth {
+        Some(_) => POLLS_AT_MOST / 10,
+        None => POLLS_AT_MOST,
+    };
+    let stopped = scheduler.run(async move { director.direct(only).await }, polls_at_most);
     match stopped {
         Stopped::Done => {}
         Stopped::Stuck => lock(&world.auditor).raise(31, "nobody can go on, and no time changes that"),
@@ -290,7 +294,9 @@ impl World {
             .on_late_payment(self.config.on_late_payment)
             .partial_authorization(self.config.partial)
             .review_after(Duration::from_secs(24 * 3_600))
-            .idle(Duration::from_secs(45));
+            .idle(Duration::from_secs(45))
+            // So that a clock that jumps by a day doesn't end a replay of what was.
+            .body_ttl(Duration::from_secs(3 * 24 * 3_600));
         let mut builder = Orchestrator::builder(store, connectors, runtime)
             .router(Spread)
             .policy(policy);

@@ -7,7 +7,6 @@ use crate::{Options, run};
 
 /// Where a planted bug was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct Found {
     /// In which world.
     pub seed: u64,
@@ -34,9 +33,10 @@ impl Found {
     }
 }
 
-/// The first world, from seed 1 on, in which something is violated, within so many payments.
-pub fn hunt(tooth: Option<Tooth>, at_most: u64) -> Option<Found> {
-    let (mut seed, mut payments) = (1, 0);
+/// The first world, from that seed on, in which something is violated that isn't without the bug, within so many
+/// payments.
+pub fn hunt(tooth: Option<Tooth>, from: u64, at_most: u64) -> Option<Found> {
+    let (mut seed, mut payments) = (from, 0);
     while payments < at_most {
         let options = Options {
             tooth,
@@ -44,7 +44,10 @@ pub fn hunt(tooth: Option<Tooth>, at_most: u64) -> Option<Found> {
         };
         let outcome = run(&options);
         payments += outcome.payments;
-        if let Some(violation) = outcome.violations.into_iter().next() {
+        let first = outcome.violations.into_iter().next();
+        if let Some(violation) = first
+            && (tooth.is_none() || holds(seed))
+        {
             return Some(Found {
                 seed,
                 payments,
@@ -55,4 +58,9 @@ pub fn hunt(tooth: Option<Tooth>, at_most: u64) -> Option<Found> {
         seed += 1;
     }
     None
+}
+
+/// Whether nothing is violated in the world of a seed, without any bug planted.
+pub fn holds(seed: u64) -> bool {
+    run(&Options::seed(seed)).violations.is_empty()
 }

@@ -6,9 +6,9 @@
 
 mod account;
 mod disk;
-pub mod hunt;
+pub(crate) mod hunt;
 mod network;
-pub mod patch;
+pub(crate) mod patch;
 mod store;
 
 use std::sync::Arc;

@@ -83,7 +83,6 @@ impl Patch {
         let built = Command::new(cargo)
             .args([
                 "build",
-                "--quiet",
                 "--release",
                 "--locked",
                 "--package",
@@ -93,12 +92,15 @@ impl Patch {
             ])
             .arg("--target-dir")
             .arg(target)
-            .env("RUSTFLAGS", "--cap-lints warn -Awarnings")
             .current_dir(&copy)
-            .status()?;
-        match built.success() {
+            .output()?;
+        match built.status.success() {
             true => Ok(target.join("release").join("teeth")),
-            false => Err(io::Error::other(format!("{} doesn't build", self.name))),
+            false => Err(io::Error::other(format!(
+                "{} doesn't build: {}",
+                self.name,
+                String::from_utf8_lossy(&built.stderr)
+            ))),
         }
     }
 }
