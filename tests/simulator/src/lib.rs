@@ -101,7 +101,7 @@ pub use faults::FaultName;
 pub use report::{Report, command};
 pub use shrink::shrink;
 pub use teeth::Tooth;
-pub use teeth::hunt::{Found, holds, hunt};
+pub use teeth::hunt::{Found, Hunt};
 pub use teeth::patch::{Patch, all as patches, digest, root as workspace};
 pub use world::run;
 

@@ -33,34 +33,67 @@ impl Found {
     }
 }
 
-/// The first world, from that seed on, in which something is violated that isn't without the bug, within so many
-/// payments.
-pub fn hunt(tooth: Option<Tooth>, from: u64, at_most: u64) -> Option<Found> {
-    let (mut seed, mut payments) = (from, 0);
-    while payments < at_most {
-        let options = Options {
-            tooth,
-            ..Options::seed(seed)
-        };
-        let outcome = run(&options);
-        payments += outcome.payments;
-        let first = outcome.violations.into_iter().next();
-        if let Some(violation) = first
-            && (tooth.is_none() || holds(seed))
-        {
-            return Some(Found {
-                seed,
-                payments,
-                invariant: violation.invariant,
-                what: violation.what,
-            });
-        }
-        seed += 1;
-    }
-    None
+/// Which worlds to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Hunt {
+    /// With this bug planted.
+    pub tooth: Option<Tooth>,
+    /// From this seed on.
+    pub from: u64,
+    /// How many orders each has.
+    pub orders: u32,
+    /// Until there were so many payments.
+    pub payments: u64,
 }
 
-/// Whether nothing is violated in the world of a seed, without any bug planted.
-pub fn holds(seed: u64) -> bool {
-    run(&Options::seed(seed)).violations.is_empty()
+impl Default for Hunt {
+    fn default() -> Self {
+        Self {
+            tooth: None,
+            from: 1,
+            orders: 100,
+            payments: 100_000,
+        }
+    }
+}
+
+impl Hunt {
+    fn world(&self, seed: u64) -> Options {
+        Options {
+            payments: self.orders,
+            tooth: self.tooth,
+            ..Options::seed(seed)
+        }
+    }
+
+    /// The first world in which something is violated that isn't without the bug.
+    pub fn run(&self) -> Option<Found> {
+        let (mut seed, mut payments) = (self.from, 0);
+        while payments < self.payments {
+            let outcome = run(&self.world(seed));
+            payments += outcome.payments;
+            let first = outcome.violations.into_iter().next();
+            if let Some(violation) = first
+                && (self.tooth.is_none() || self.holds_without(seed))
+            {
+                return Some(Found {
+                    seed,
+                    payments,
+                    invariant: violation.invariant,
+                    what: violation.what,
+                });
+            }
+            seed += 1;
+        }
+        None
+    }
+
+    /// Whether nothing is violated in the world of a seed, without any bug planted.
+    pub fn holds_without(&self, seed: u64) -> bool {
+        let world = Options {
+            tooth: None,
+            ..self.world(seed)
+        };
+        run(&world).violations.is_empty()
+    }
 }

@@ -92,6 +92,8 @@ impl Patch {
             ])
             .arg("--target-dir")
             .arg(target)
+            // One passage differs from patch to patch, and no more than it is compiled again.
+            .env("CARGO_INCREMENTAL", "1")
             .current_dir(&copy)
             .output()?;
         match built.status.success() {
@@ -113,7 +115,8 @@ fn mirror(from: &Path, to: &Path, patch: Option<&Patch>) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         let hidden = name.to_string_lossy().starts_with('.');
-        if hidden || name == "target" {
+        // What cargo has built is no part of it.
+        if hidden || entry.path().join("CACHEDIR.TAG").exists() {
             continue;
         }
         let (source, copy) = (entry.path(), to.join(&name));
