@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use bytes::Bytes;
 use paymux_core::store::{
     Attention, Batch, Claim, CommitId, JobKey, JobWrite, Precondition, Resolved, RowKey, RowKind, Scope,
     UniqueWrite,
@@ -47,14 +46,6 @@ struct FirstSend {
     at: u64,
 }
 
-/// Evidence of a worker that was overtaken: it has to be given to the merge all the same.
-struct Overtaken {
-    task: usize,
-    job: JobKey,
-    said: Bytes,
-    at: u64,
-}
-
 /// What one order is known by.
 #[derive(Default)]
 pub(crate) struct Dossier {
@@ -81,7 +72,6 @@ pub(crate) struct Auditor {
     references: HashMap<String, Reference>,
     sends: HashMap<String, FirstSend>,
     epochs: HashMap<JobKey, u64>,
-    overtaken: Vec<Overtaken>,
     absent: HashSet<CommitId>,
     committed: HashSet<CommitId>,
     owners: HashMap<RowKey, Tenant>,
@@ -208,10 +198,6 @@ impl Auditor {
             }
         }
         let evidence = batch.puts.iter().any(|row| row.key.kind == RowKind::Evidence);
-        for row in batch.puts.iter().filter(|row| row.key.kind == RowKind::Evidence) {
-            self.overtaken
-                .retain(|lost| Some(lost.job.row) != row.index.parent || lost.said != row.body);
-        }
         for row in &batch.puts {
             if matches!(row.key.kind, RowKind::Evidence | RowKind::Notice) {
                 continue;
@@ -375,60 +361,6 @@ impl Auditor {
                         claim.job, claim.epoch
                     ),
                 );
-            }
-        }
-    }
-
-    /// Sees an outcome that a worker couldn't write, since another has taken over.
-    pub(crate) fn fenced(&mut self, task: usize, batch: &Batch) {
-        let at = self.now;
-        let of_epoch = |precondition: &Precondition| match precondition {
-            Precondition::Epoch(job, _) => Some(*job),
-            Precondition::Absent(_) | Precondition::Version(..) => None,
-        };
-        let job = batch.preconditions.iter().find_map(of_epoch);
-        // What is kept of a refund's part depends on how it stands; a payment's evidence is the same on each try.
-        let Some(job) = job.filter(|job| job.row.kind == RowKind::Intent) else {
-            return;
-        };
-        let said = batch.puts.iter().find(|row| {
-            row.key.kind == RowKind::Evidence
-                && row.index.parent == Some(job.row)
-                // That this worker sent nothing says nothing about what the other one sent.
-                && row.index.status != "not_executed"
-        });
-        if let Some(said) = said.filter(|_| self.epochs.contains_key(&job)) {
-            self.overtaken.push(Overtaken {
-                task,
-                job,
-                said: said.body.clone(),
-                at,
-            });
-        }
-    }
-
-    /// Sees what a task reads: what is known by then needs no more evidence.
-    pub(crate) fn looked(&mut self, task: usize, keys: &[RowKey]) {
-        let epochs = &self.epochs;
-        self.overtaken.retain(|lost| {
-            lost.task != task || !keys.contains(&lost.job.row) || epochs.contains_key(&lost.job)
-        });
-    }
-
-    /// The store has failed a task, which may give up then.
-    pub(crate) fn lost_by_the_store(&mut self, task: usize) {
-        self.overtaken.retain(|lost| lost.task != task);
-    }
-
-    /// Sees what is left of it when everything has come to rest.
-    pub(crate) fn rest_of_evidence(&mut self, dropped: impl Fn(usize) -> bool) {
-        for lost in std::mem::take(&mut self.overtaken) {
-            if !dropped(lost.task) {
-                let what = format!(
-                    "what a worker knew of {:?} when it was overtaken at {} ms was thrown away",
-                    lost.job, lost.at
-                );
-                self.raise(7, what);
             }
         }
     }

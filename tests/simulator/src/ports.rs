@@ -81,7 +81,6 @@ impl SimStore {
             .draw(WORLD, &[(2, Fault::StoreUnreadable)])
             .is_some()
         {
-            lock(&self.world.auditor).lost_by_the_store(self.world.handle.task());
             return Err(unavailable());
         }
         let done = work.await;
@@ -121,13 +120,7 @@ impl SimStore {
 #[async_trait]
 impl Store for SimStore {
     async fn load(&self, tenant: &Tenant, keys: &[RowKey]) -> Result<Vec<Option<Row>>, StoreError> {
-        let work = async {
-            let rows = self.disk.load(tenant, keys).await;
-            let task = self.world.handle.task();
-            lock(&self.world.auditor).looked(task, keys);
-            rows
-        };
-        self.reading(work).await
+        self.reading(self.disk.load(tenant, keys)).await
     }
 
     async fn lookup(&self, tenant: &Tenant, key: &UniqueKey) -> Result<Option<Unique>, StoreError> {
@@ -184,13 +177,6 @@ impl Store for SimStore {
             _ => self.disk.commit(tenant, batch).await,
         };
         self.apply(tenant, batch, &result);
-        match &result {
-            Ok(_) | Err(CommitError::Conflict(_)) => {}
-            Err(CommitError::Fenced(_)) => lock(&world.auditor).fenced(world.handle.task(), batch),
-            Err(CommitError::NotCommitted(_) | CommitError::Unknown(_)) => {
-                lock(&world.auditor).lost_by_the_store(world.handle.task());
-            }
-        }
         if result.is_ok() {
             world
                 .handle

@@ -1,10 +1,10 @@
 //! One thread, one clock, one scheduler: which task goes on next is the seed's choice, and time passes only when
 //! nobody can go on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -75,8 +75,6 @@ pub(crate) struct Handle(Arc<Asked>);
 struct Asked {
     orders: Mutex<Vec<Order>>,
     boundary: AtomicU8,
-    task: AtomicUsize,
-    dropped: Mutex<BTreeSet<usize>>,
 }
 
 impl std::fmt::Debug for Asked {
@@ -123,16 +121,6 @@ impl Handle {
 
     pub(crate) fn at(&self, boundary: Boundary) {
         self.0.boundary.store(boundary as u8, Ordering::Relaxed);
-    }
-
-    /// The task that is running.
-    pub(crate) fn task(&self) -> usize {
-        self.0.task.load(Ordering::Relaxed)
-    }
-
-    /// Whether a task was dropped before its end.
-    pub(crate) fn was_dropped(&self, task: usize) -> bool {
-        lock(&self.0.dropped).contains(&task)
     }
 
     fn order(&self, order: Order) {
@@ -251,11 +239,9 @@ impl Scheduler {
         task.polls += 1;
         if task.drop_at.is_some_and(|at| task.polls >= at) {
             self.dropped.push(task.boundary);
-            lock(&self.handle.0.dropped).insert(id);
             self.tasks[id] = None;
         } else {
             self.handle.at(task.boundary);
-            self.handle.0.task.store(id, Ordering::Relaxed);
             let polled = task.job.as_mut().poll(&mut Context::from_waker(&task.waker));
             let passed = self.handle.0.boundary.load(Ordering::Relaxed);
             task.boundary = Boundary::ALL[usize::from(passed)];
@@ -279,7 +265,6 @@ impl Scheduler {
                         for slot in &mut self.tasks {
                             if let Some(task) = slot.take_if(|task| task.owner == Owner::Worker(worker)) {
                                 self.dropped.push(task.boundary);
-                                lock(&self.handle.0.dropped).insert(task.flag.id);
                             }
                         }
                     }

@@ -592,7 +592,6 @@ impl World {
                 auditor.rest_of_order(&order, &intents, &bank, self.time.now());
             }
         }
-        lock(&self.auditor).rest_of_evidence(|task| self.handle.was_dropped(task));
         let strayed = lock(&self.bank).strayed.clone();
         if let Some(strayed) = strayed.first() {
             lock(&self.auditor).raise(33, strayed.clone());
