@@ -17,10 +17,12 @@ pub(super) struct BadDisk {
     inner: Arc<dyn Store>,
     time: Time,
     tenants: Vec<Tenant>,
-    /// What a row was before each of its commits, and when that was.
-    before: Mutex<HashMap<RowKey, Vec<(u64, Option<Row>)>>>,
+    before: Mutex<HashMap<RowKey, Changes>>,
     committed: Mutex<HashSet<CommitId>>,
 }
+
+/// What a row was before each of its last commits, and when that was.
+type Changes = Vec<(u64, Option<Row>)>;
 
 /// So far a replica lags at its worst.
 const LAG_MS: u64 = 90_000;
