@@ -51,6 +51,8 @@ struct FirstSend {
 pub(crate) struct Dossier {
     /// A person has decided on it: the processor's books may say otherwise.
     pub(crate) by_hand: bool,
+    /// And said what became of an operation.
+    pub(crate) settled: bool,
     /// A webhook of it was lost for good.
     pub(crate) deaf: bool,
     /// Two callers were at it at once.
@@ -690,7 +692,7 @@ impl Auditor {
     /// Sees an order's books when everything has come to rest.
     pub(crate) fn rest_of_order(&mut self, order: &str, intents: &[&PaymentIntent], bank: &Bank, now: u64) {
         self.now = now;
-        let by_hand = self.dossier(order).by_hand;
+        let settled = self.dossier(order).settled;
         let live: Vec<_> = bank
             .of_order(order)
             .filter(|payment| payment.holds_money())
@@ -703,7 +705,8 @@ impl Auditor {
                     .iter()
                     .any(|attempt| attempt.compensation().is_some())
         });
-        if live.len() > 1 && !open && !by_hand {
+        // A second way to pay was somebody's choice; that the money of one of them goes back isn't.
+        if live.len() > 1 && !open && !settled {
             let ids: Vec<_> = live.iter().map(|payment| payment.id.as_str()).collect();
             self.raise(3, format!("order {order} was charged more than once: {ids:?}"));
         }

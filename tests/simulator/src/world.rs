@@ -118,7 +118,7 @@ pub fn run(options: &Options) -> Outcome {
     let only = options.only.clone();
     let director = world.clone();
     let polls_at_most = match options.tooth {
-        Some(_) => POLLS_AT_MOST / 10,
+        Some(_) => POLLS_AT_MOST / 50,
         None => POLLS_AT_MOST,
     };
     let stopped = scheduler.run(async move { director.direct(only).await }, polls_at_most);
