@@ -51,6 +51,8 @@ struct FirstSend {
 pub(crate) struct Dossier {
     /// A person has decided on it: the processor's books may say otherwise.
     pub(crate) by_hand: bool,
+    /// And said what became of an operation.
+    pub(crate) settled: bool,
     /// A webhook of it was lost for good.
     pub(crate) deaf: bool,
     /// Two callers were at it at once.
@@ -289,6 +291,9 @@ impl Auditor {
         if !may {
             self.raise(15, format!("{:?} turns from {from} to {to}", row.key));
         }
+        if row.key.kind == RowKind::Session && to == "expired" && from != to {
+            self.expires(row);
+        }
         self.coverage.state(row.key.kind, to);
         self.coverage.transition(row.key.kind, from, to);
         let cleared = before.attention == Attention::Unknown && row.index.attention == Attention::None;
@@ -297,6 +302,20 @@ impl Auditor {
                 7,
                 format!("{:?} isn't unknown any more, and no evidence is kept", row.key),
             );
+        }
+    }
+
+    /// A session's time may end, but not that of a payment that is authorized or taken.
+    fn expires(&mut self, session: &paymux_core::store::Row) {
+        let order = session.index.reference.as_deref();
+        let good = self.rows.iter().find(|(key, seen)| {
+            key.kind == RowKind::Intent
+                && seen.order.as_deref() == order
+                && ["authorized", "captured", "succeeded"].contains(&seen.status.as_str())
+        });
+        if let Some((key, seen)) = good {
+            let what = format!("{:?} expires while {key:?} is {}", session.key, seen.status);
+            self.raise(15, what);
         }
     }
 
@@ -437,10 +456,10 @@ impl Auditor {
         }
         let other = (got.id != id).then(|| format!("{key} made {} and {id}", got.id));
         let mut differs = None;
-        if replayed && let Some(text) = definite {
+        if let Some(text) = definite {
             match &got.replay {
-                Some(known) if *known != text => {
-                    differs = Some(format!("{key} was replayed as\n{known}\nand as\n{text}"))
+                Some(known) if replayed && *known != text => {
+                    differs = Some(format!("{key} got\n{known}\nand then\n{text}"))
                 }
                 Some(_) => {}
                 None => got.replay = Some(text),
@@ -673,7 +692,7 @@ impl Auditor {
     /// Sees an order's books when everything has come to rest.
     pub(crate) fn rest_of_order(&mut self, order: &str, intents: &[&PaymentIntent], bank: &Bank, now: u64) {
         self.now = now;
-        let by_hand = self.dossier(order).by_hand;
+        let settled = self.dossier(order).settled;
         let live: Vec<_> = bank
             .of_order(order)
             .filter(|payment| payment.holds_money())
@@ -686,7 +705,8 @@ impl Auditor {
                     .iter()
                     .any(|attempt| attempt.compensation().is_some())
         });
-        if live.len() > 1 && !open && !by_hand {
+        // A second way to pay was somebody's choice; that the money of one of them goes back isn't.
+        if live.len() > 1 && !open && !settled {
             let ids: Vec<_> = live.iter().map(|payment| payment.id.as_str()).collect();
             self.raise(3, format!("order {order} was charged more than once: {ids:?}"));
         }

@@ -27,13 +27,30 @@
 //! | `person.rs` | who decides on what is left unknown |
 //! | `auditor.rs` | who sees every commit, send and reply, and the books, and believes the books |
 //! | `coverage.rs` | what must have been reached for a long run to count |
+//! | `teeth/` | planted bugs, which must be found |
 //! | `shrink.rs`, `report.rs`, `trace.rs` | the smallest failing run, what is printed, what happened |
 //!
 //! A worker that crashes loses every task it had, at whatever boundary each of them was; it starts again over the same
 //! store. When all shops are done, the faults stop: then everything must come to rest in bounded time, and what is left
 //! unknown must have a way out, which a person takes by the books. Then each payment is compared with the books.
 //!
-//! A planted bug, to see that it would be found, is one more wrapper of a port around those in `ports.rs`.
+//! # Planted bugs
+//!
+//! Whoever finds nothing may have looked badly. So there are bugs to be found, each a defect as payment systems have had
+//! it: a key per try, a time-out that counts as a failure, a lock without a fence, a merge that forgets.
+//!
+//! ```sh
+//! cargo run --release -p paymux-sim --bin teeth                 # each of them; which seed found it, by which invariant
+//! cargo run --release -p paymux-sim --bin teeth -- --list
+//! cargo run --release -p paymux-sim -- --tooth fresh-key-per-try --seeds 10 --trace
+//! ```
+//!
+//! Most are wrappers of a port, around those in `ports.rs`, in this very binary. What no port can show is a passage of
+//! core that is replaced in a copy: a file in `tests/simulator/teeth/`, which names the passage. The passage must be
+//! there exactly once, which a test holds, so that a change of it takes the bug along. A bug counts as found where
+//! something is violated within 100,000 payments, in a world in which nothing is without the bug.
+//!
+//! A new invariant comes with a bug that it finds; a bug that isn't found is a reason for a better workload or auditor.
 //!
 //! # What is checked
 //!
@@ -49,7 +66,7 @@
 //! | 9 | nothing is sent without a committed first write | each send |
 //! | 10, 11 | one key always has the same bytes, and isn't sent after its window; without keys, nothing is sent twice | each send |
 //! | 8, 12, 13 | no attempt is sent while another of the order may take money | each send |
-//! | 14, 15 | states change as the tables say | each commit |
+//! | 14, 15 | states change as the tables say; no session expires while its payment is good | each commit |
 //! | 16, 17, 18 | a version more for each commit, events for each change, without gaps | each commit |
 //! | 20, 21, 22 | a key makes one thing, replays are byte for byte, another request is refused, tenants' keys don't meet | each reply |
 //! | 23 | nobody sees or writes another tenant's | each commit, probes |
@@ -93,6 +110,7 @@ mod schedule;
 mod shape;
 mod shopper;
 mod shrink;
+mod teeth;
 mod trace;
 mod wire;
 mod world;
@@ -103,6 +121,9 @@ pub use disk::reachable;
 pub use faults::FaultName;
 pub use report::{Report, command};
 pub use shrink::shrink;
+pub use teeth::Tooth;
+pub use teeth::hunt::{Found, Hunt};
+pub use teeth::patch::{Patch, all as patches, digest, root as workspace};
 pub use world::run;
 
 /// Which store a world has.
@@ -130,6 +151,8 @@ pub struct Options {
     pub without: Vec<FaultName>,
     /// On this store.
     pub store: Kept,
+    /// With this bug planted.
+    pub tooth: Option<Tooth>,
     /// Whether lines are kept for a reader.
     pub trace: bool,
 }
@@ -143,6 +166,7 @@ impl Options {
             only: None,
             without: Vec::new(),
             store: Kept::default(),
+            tooth: None,
             trace: false,
         }
     }

@@ -15,7 +15,7 @@ use paymux_sim::{FaultName, Kept, Options, Report, command, reachable, run, shri
 const USAGE: &str =
     "paymux-sim [--seeds N] [--from N] [--minutes M] [--payments N] [--store memory|sqlite|postgres]
            [--threads N]
-           [--orders 3,7] [--without 3.0,w.2] [--trace]
+           [--orders 3,7] [--without 3.0,w.2] [--tooth NAME] [--trace]
 
   --seeds     how many worlds to run: 100 without this
   --from      the first seed: 1 without this
@@ -25,6 +25,7 @@ const USAGE: &str =
   --threads   worlds at the same time: one for each core without this
   --orders    only these orders of each world
   --without   without these faults
+  --tooth     with this bug planted: the binary `teeth` knows them
   --trace     print what happened, line by line";
 
 /// From so many worlds on, everything that can be reached must have been.
@@ -82,6 +83,7 @@ fn asked() -> Result<Asked, String> {
                 let names: Result<Vec<FaultName>, String> = value()?.split(',').map(str::parse).collect();
                 asked.options.without = names?;
             }
+            "--tooth" => asked.options.tooth = Some(value()?.parse()?),
             "--trace" => asked.options.trace = true,
             _ => return Err(format!("`{word}` isn't known\n\n{USAGE}")),
         }

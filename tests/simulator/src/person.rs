@@ -33,7 +33,9 @@ pub(crate) async fn decide(world: &Arc<World>) {
         for unknown in all {
             let order = order_of(world, tenant, &unknown).await;
             if let Some(order) = order.filter(|_| unknown.operation().is_some()) {
-                lock(&world.auditor).dossier(&order).by_hand = true;
+                let mut auditor = lock(&world.auditor);
+                let dossier = auditor.dossier(&order);
+                (dossier.by_hand, dossier.settled) = (true, true);
             }
             let note = || Evidence::note("seen in the books");
             let done = match (unknown.operation(), unknown.subject()) {

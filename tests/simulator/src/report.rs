@@ -84,5 +84,8 @@ pub fn command(options: &Options) -> String {
         let names = options.without.iter().map(ToString::to_string).collect();
         command += &format!(" --without {}", list(names));
     }
+    if let Some(tooth) = options.tooth {
+        command += &format!(" --tooth {tooth}");
+    }
     command
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use paymux_core::connector::{
     Authorization, Capabilities, Connector, Echoes, Key, ReplaysErrors, Step, SuccessOn, Transport,
+    WebhookOps,
 };
 use paymux_core::{AccountRef, ConnectorId, Currency};
 
@@ -110,6 +111,16 @@ impl Shape {
     }
 
     pub(crate) fn connect(&self, place: usize, transport: Arc<dyn Transport>) -> Connector {
+        self.connect_reading(place, transport, |api| api)
+    }
+
+    /// As `connect`, with what `reads` makes of how webhooks are read.
+    pub(crate) fn connect_reading(
+        &self,
+        place: usize,
+        transport: Arc<dyn Transport>,
+        reads: impl FnOnce(Arc<dyn WebhookOps>) -> Arc<dyn WebhookOps>,
+    ) -> Connector {
         let api = Arc::new(Api {
             account: Self::account(place),
         });
@@ -151,7 +162,7 @@ impl Shape {
             builder = builder.look_up(api.clone()).look_up_refund(api.clone());
         }
         if self.webhooks.is_some() {
-            builder = builder.webhooks(api);
+            builder = builder.webhooks(reads(api));
         }
         builder.build()
     }

@@ -33,6 +33,8 @@ enum Gave {
 struct Shopper {
     world: Arc<World>,
     number: u32,
+    /// How many orders of its tenant come before it.
+    place: usize,
     order: String,
     tenant: usize,
     rng: Rng,
@@ -46,14 +48,17 @@ trait Told {
 
 /// Goes through one order from its first verb to its last.
 pub(crate) async fn shop(world: &Arc<World>, number: u32) {
-    let mut rng = Rng::of(mix(world.seed, 0x0de5), u64::from(number));
-    let tenant = rng.below(world.tenants.len() as u64) as usize;
+    let mut rng = rng_of(world, number);
+    let tenant = tenant_of(world, &mut rng);
+    let before = (0..number).filter(|before| tenant_of(world, &mut rng_of(world, *before)) == tenant);
+    let place = before.count();
     world.time.sleep(rng.below(1_800_000)).await;
     let order = format!("o{number}");
     lock(&world.auditor).dossier(&order);
     let mut shopper = Shopper {
         world: world.clone(),
         number,
+        place,
         order,
         tenant,
         rng,
@@ -93,6 +98,14 @@ pub(crate) async fn shop(world: &Arc<World>, number: u32) {
             return;
         }
     }
+}
+
+fn rng_of(world: &World, number: u32) -> Rng {
+    Rng::of(mix(world.seed, 0x0de5), u64::from(number))
+}
+
+fn tenant_of(world: &World, rng: &mut Rng) -> usize {
+    rng.below(world.tenants.len() as u64) as usize
 }
 
 #[derive(Clone, Copy)]
@@ -162,7 +175,14 @@ impl Shopper {
                             }
                         }
                     }
-                    Retry::AfterChange | Retry::Never => return Err(Gave::No),
+                    Retry::AfterChange | Retry::Never => {
+                        // No shop uses a key of its own for two requests.
+                        if *error.kind() == ErrorKind::IdempotencyMismatch {
+                            let what = format!("{verb} of {} is told that its key is another's", self.order);
+                            lock(&self.world.auditor).raise(22, what);
+                        }
+                        return Err(Gave::No);
+                    }
                 },
                 None => {}
             }
@@ -188,13 +208,9 @@ impl Shopper {
     ) -> std::result::Result<T, Gave> {
         self.asked += 1;
         // Tenants use the same keys for different things.
-        let number = u64::from(self.number) / self.world.tenants.len() as u64;
-        let text = format!("{verb}-{number}-{}", self.asked);
-        let own = format!("{verb}-{}-{}", self.number, self.asked);
-        let text = if self.rng.chance(500) {
-            text.clone() + &self.order
-        } else {
-            own
+        let text = match self.rng.chance(500) {
+            true => format!("{verb}-{}th-{}", self.place, self.asked),
+            false => format!("{verb}-{}-{}", self.number, self.asked),
         };
         let Ok(key) = IdempotencyKey::new(text.clone()) else {
             return Err(Gave::Up);
@@ -224,6 +240,7 @@ impl Shopper {
         let mut twin = Self {
             world: self.world.clone(),
             number: self.number,
+            place: self.place,
             order: self.order.clone(),
             tenant: self.tenant,
             rng: Rng::of(self.rng.next(), 1),
@@ -665,11 +682,15 @@ impl Shopper {
 
     async fn refund(&mut self, id: &PaymentIntentId, seen: &PaymentIntent) {
         let (id, left) = (*id, seen.refundable());
+        // Somebody at the shop overlooks what was given back before.
+        let all = Money::from_minor(seen.totals().captured, left.currency());
+        let overlooked = mix(u64::from(self.number), u64::from(self.asked)).is_multiple_of(6);
         let new = match left.minor() > 1 && self.rng.chance(500) {
             true => {
                 let part = Money::from_minor(1 + self.rng.below(left.minor() as u64) as i64, left.currency());
                 NewRefund::part(part, RefundReason::GoodsReturned)
             }
+            false if overlooked && all.minor() > 0 => NewRefund::part(all, RefundReason::GoodsReturned),
             false => NewRefund::available(RefundReason::RequestedByCustomer),
         };
         let _ = self

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use paymux_core::connector::Transport;
 use paymux_core::store::{Queue, StoreTime};
 use paymux_core::{
     ConnectorMap, EndpointId, IntentQuery, Mode, OnLatePayment, OnLateSuccess, Orchestrator,
@@ -21,6 +20,7 @@ use crate::ports::{SimClock, SimConnectors, SimRisk, SimSpawn, SimStore, SimTran
 use crate::rng::{Rng, mix};
 use crate::schedule::{Handle, Owner, Scheduler, Stopped, Time, at_once, give_way, lock, promise};
 use crate::shape::Shape;
+use crate::teeth::{self, Tooth};
 use crate::trace::Trace;
 use crate::wire::Ask;
 use crate::{Options, Outcome, courier, disk, person, shopper};
@@ -87,6 +87,7 @@ pub(crate) struct World {
     engines: Mutex<Vec<Option<Orchestrator>>>,
     clocks: Vec<SimClock>,
     down: Mutex<BTreeMap<usize, (u64, u64)>>,
+    tooth: Option<Tooth>,
     calm: AtomicBool,
     built: AtomicU64,
     /// Tasks of the world that are still to do something: couriers, and what the bank has waiting.
@@ -116,7 +117,11 @@ pub fn run(options: &Options) -> Outcome {
     );
     let only = options.only.clone();
     let director = world.clone();
-    let stopped = scheduler.run(async move { director.direct(only).await }, POLLS_AT_MOST);
+    let polls_at_most = match options.tooth {
+        Some(_) => POLLS_AT_MOST / 50,
+        None => POLLS_AT_MOST,
+    };
+    let stopped = scheduler.run(async move { director.direct(only).await }, polls_at_most);
     match stopped {
         Stopped::Done => {}
         Stopped::Stuck => lock(&world.auditor).raise(31, "nobody can go on, and no time changes that"),
@@ -141,7 +146,7 @@ impl World {
         let owners: Vec<Option<usize>> = (0..accounts)
             .map(|place| (place > 0 && rng.chance(350)).then(|| rng.below(config.tenants as u64) as usize))
             .collect();
-        let tenants = (0..config.tenants)
+        let tenants: Vec<Tenant> = (0..config.tenants)
             .filter_map(|place| Tenant::test(&format!("m{place}")).ok())
             .collect();
         let clock = || SimClock {
@@ -151,6 +156,7 @@ impl World {
         let clocks: Vec<SimClock> = (0..config.workers + 1).map(|_| clock()).collect();
         let store_time = StoreTime::Injected(Arc::new(clocks[config.workers].clone()));
         let disk = disk::open(options.store, store_time);
+        let disk = teeth::disk(options.tooth, disk, &time, &tenants);
         let patience = if config.jumps { 5 * 24 * 3_600_000 } else { 0 };
         let bank = Bank::new(shapes.clone(), patience);
         // Reading every byte that is stored costs more than all the rest.
@@ -175,6 +181,7 @@ impl World {
             engines: Mutex::default(),
             clocks,
             down: Mutex::default(),
+            tooth: options.tooth,
             calm: AtomicBool::new(false),
             built: AtomicU64::new(0),
             pending: AtomicU64::new(0),
@@ -228,26 +235,27 @@ impl World {
         let clock = self.clocks[worker].clone();
         let mut map = ConnectorMap::private();
         let mut shared = Vec::new();
-        for (place, shape) in self.shapes.iter().enumerate() {
-            let transport: Arc<dyn Transport> = Arc::new(SimTransport {
-                world: self.clone(),
+        // A planted bug goes around what follows, and nowhere else.
+        let connect = |place: usize, shape: &Shape| {
+            let world = self.clone();
+            let transport = SimTransport {
+                world,
                 account: place,
-            });
+            };
+            teeth::connect(self.tooth, shape, place, transport, &self.time)
+        };
+        for (place, shape) in self.shapes.iter().enumerate() {
             if self.owners[place].is_none() {
-                shared.push(shape.connect(place, transport));
+                shared.push(connect(place, shape));
             }
         }
         if let Ok(known) = ConnectorMap::shared(shared) {
             map = known;
         }
         for (place, shape) in self.shapes.iter().enumerate() {
-            let transport: Arc<dyn Transport> = Arc::new(SimTransport {
-                world: self.clone(),
-                account: place,
-            });
             if let Some(owner) = self.owners[place] {
                 map = map
-                    .only_for(self.tenants[owner].clone(), shape.connect(place, transport))
+                    .only_for(self.tenants[owner].clone(), connect(place, shape))
                     .expect("accounts have names of their own");
             }
         }
@@ -264,10 +272,13 @@ impl World {
             map,
             world: self.clone(),
         };
+        let connectors = teeth::connectors(self.tooth, connectors);
         let store = SimStore {
             disk: self.disk.clone(),
             world: self.clone(),
         };
+        let store = teeth::store(self.tooth, store);
+        let ids = teeth::ids(self.tooth, SeededIds::new(mix(self.seed, 77 + number)));
         let spawn: Option<Arc<dyn Spawn>> = match self.config.spawns {
             true => Some(Arc::new(SimSpawn {
                 world: self.clone(),
@@ -275,7 +286,7 @@ impl World {
             })),
             false => None,
         };
-        let runtime = Runtime::new(clock, SeededIds::new(mix(self.seed, 77 + number)), spawn);
+        let runtime = Runtime::new(clock, ids, spawn);
         let policy = Policy::new()
             .on_late_success(self.config.on_late_success)
             .on_late_payment(self.config.on_late_payment)
