@@ -64,7 +64,7 @@ impl<C: Connectors + ?Sized> Connectors for Arc<C> {
 pub struct Endpoint {
     /// The connector that reads what is posted to it.
     pub connector: Arc<Connector>,
-    /// Its live secrets: more than one while they are rotated.
+    /// Its live secrets: more than one while they are rotated. An empty one is passed over: anybody could sign with it.
     pub secrets: Vec<Secret>,
 }
 
@@ -111,7 +111,7 @@ impl ConnectorMap {
     /// An inbound endpoint for an account that is registered, with its live secrets.
     ///
     /// # Errors
-    /// [`ErrorKind::Connectors`] if the account isn't registered.
+    /// [`ErrorKind::Connectors`] if the account isn't registered, or a secret is empty: anybody could sign with it.
     pub fn endpoint(
         mut self,
         id: EndpointId,
@@ -126,8 +126,18 @@ impl ConnectorMap {
             );
             return Err(Error::new(ErrorKind::Connectors, "unknown account").with_faults(vec![fault]));
         }
-        self.endpoints
-            .insert(id, (account, secrets.into_iter().collect()));
+        let secrets: Vec<Secret> = secrets.into_iter().collect();
+        if secrets.iter().any(Secret::is_blank) {
+            let fault = Fault::new(
+                "secrets",
+                format!("a secret of {id} is empty, so that anybody could sign"),
+                "give the signing secret that the processor shows for this endpoint",
+            );
+            return Err(
+                Error::new(ErrorKind::Connectors, "an endpoint's secret is empty").with_faults(vec![fault])
+            );
+        }
+        self.endpoints.insert(id, (account, secrets));
         Ok(self)
     }
 
