@@ -4,13 +4,16 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
+use paymux::connector::{Request, Response, Transport, TransportError};
 use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
 use paymux::store::RowKind;
+use paymux::stripe::Stripe;
 use paymux::{
-    AccountRef, Bytes, ConnectorId, EndpointId, ErrorKind, IntentStatus, Mode, Received, VoidOutcome,
-    prelude::*,
+    AccountRef, Bytes, ConnectorId, EndpointId, ErrorKind, IntentQuery, IntentStatus, Mode, Received, Secret,
+    VoidOutcome, prelude::*,
 };
 use support::*;
 
@@ -196,4 +199,90 @@ async fn an_account_of_another_tenant_is_not_there() {
         .unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::NoRoute);
     assert_eq!(world.mark(), before);
+}
+
+/// Sends nothing, and keeps what it was to send.
+#[derive(Clone, Debug, Default)]
+struct Kept(Arc<Mutex<Vec<String>>>);
+
+#[async_trait]
+impl Transport for Kept {
+    async fn send(&self, request: Request) -> std::result::Result<Response, TransportError> {
+        let key = request.headers()["authorization"].to_str().unwrap().to_owned();
+        self.0.lock().unwrap().push(key);
+        Err(TransportError::NotSent("kept"))
+    }
+}
+
+#[tokio::test]
+async fn no_test_payment_meets_a_live_account_and_no_live_one_a_test_account() {
+    let acme = |mode| Tenant::new("acme", mode).unwrap();
+    for (prefix, mode, other) in [
+        ("sk_live_", Mode::Live, Mode::Test),
+        ("rk_live_", Mode::Live, Mode::Test),
+        ("sk_test_", Mode::Test, Mode::Live),
+        ("rk_test_", Mode::Test, Mode::Live),
+    ] {
+        let kept = Kept::default();
+        let stripe = || Stripe::new(format!("{prefix}key"), "main").connector(Arc::new(kept.clone()));
+        let map = ConnectorMap::shared([stripe()]).unwrap();
+        let store = MemoryStore::new();
+        let paymux = Orchestrator::builder(store, map.clone(), Runtime::tokio())
+            .build()
+            .await
+            .unwrap();
+        let pay = async |payments: &paymux::Payments| {
+            let new = NewIntent::payment(money!("100 EUR"));
+            payments
+                .create_and_confirm(&key("pay"), new, card("pm_card_visa"))
+                .await
+        };
+        let names_it = |error: &paymux::Error| {
+            let fault = &error.faults()[0];
+            assert_eq!((error.kind(), &*fault.field), (&ErrorKind::Connectors, "account"));
+            assert!(fault.remedy.contains(other.as_str()), "{}", fault.remedy);
+        };
+        let payments = paymux.tenant(acme(other));
+        names_it(&pay(&payments).await.unwrap_err());
+        let written = payments.intents(IntentQuery::new()).page(10, None).await.unwrap();
+        assert!(written.items.is_empty(), "nothing is written");
+        assert!(kept.0.lock().unwrap().is_empty(), "nothing is sent");
+        let _not_executed = pay(&paymux.tenant(acme(mode))).await;
+        assert!(!kept.0.lock().unwrap().is_empty(), "its own tenants are served");
+
+        names_it(
+            &ConnectorMap::private()
+                .only_for(acme(other), stripe())
+                .unwrap_err(),
+        );
+        let account = stripe().account().clone();
+        let endpoint = EndpointId::named(other, "stripe");
+        names_it(
+            &map.endpoint(endpoint, account, [Secret::from("whsec")])
+                .unwrap_err(),
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_accounts_of_both_modes_a_tenant_pays_through_its_own() {
+    let kept = Kept::default();
+    let stripe = |secret: &str, name: &str| Stripe::new(secret, name).connector(Arc::new(kept.clone()));
+    let map = ConnectorMap::shared([stripe("sk_live_key", "real"), stripe("sk_test_key", "trial")]).unwrap();
+    let paymux = Orchestrator::builder(MemoryStore::new(), map, Runtime::tokio())
+        .build()
+        .await
+        .unwrap();
+    for (mode, own) in [
+        (Mode::Test, "Bearer sk_test_key"),
+        (Mode::Live, "Bearer sk_live_key"),
+    ] {
+        let payments = paymux.tenant(Tenant::new("acme", mode).unwrap());
+        let new = NewIntent::payment(money!("100 EUR"));
+        let _not_executed = payments
+            .create_and_confirm(&key("pay"), new, card("pm_card_visa"))
+            .await;
+        let sent = std::mem::take(&mut *kept.0.lock().unwrap());
+        assert!(!sent.is_empty() && sent.iter().all(|key| key == own), "{sent:?}");
+    }
 }

@@ -4,9 +4,16 @@
 
 mod support;
 
-use paymux::sandbox::{Call, FaultKind, Shape};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use paymux::connector::Connector;
+use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
 use paymux::store::{Query, Row, RowKind, Store};
-use paymux::{Bytes, EndpointId, IntentStatus, Mode, Received, prelude::*};
+use paymux::{
+    AccountRef, Bytes, Clock, Connectors, Endpoint, EndpointId, ErrorKind, IntentStatus, Mode, Received,
+    Result, Secret, prelude::*,
+};
 use support::*;
 
 #[tokio::test]
@@ -290,4 +297,61 @@ async fn duplicates_and_any_order_end_an_unknown_outcome_alike() {
             }
         }
     }
+}
+
+/// Accounts of a host's own, whose vault gives an empty secret for each endpoint.
+#[derive(Debug)]
+struct Keyless(ConnectorMap);
+
+#[async_trait]
+impl Connectors for Keyless {
+    async fn get(&self, tenant: &Tenant, account: &AccountRef) -> Result<Option<Arc<Connector>>> {
+        self.0.get(tenant, account).await
+    }
+
+    async fn accounts(&self, tenant: &Tenant) -> Result<Vec<Arc<Connector>>> {
+        self.0.accounts(tenant).await
+    }
+
+    async fn endpoint(&self, endpoint: &EndpointId) -> Result<Option<Endpoint>> {
+        let found = Connectors::endpoint(&self.0, endpoint).await?;
+        Ok(found.map(|found| Endpoint {
+            secrets: vec![Secret::from("")],
+            ..found
+        }))
+    }
+
+    async fn owner(&self, account: &AccountRef) -> Result<Option<Tenant>> {
+        self.0.owner(account).await
+    }
+}
+
+#[tokio::test]
+async fn an_empty_secret_lets_nobody_in() {
+    let (runtime, clock) = Runtime::test(7);
+    let sandbox = Sandbox::seeded(7).clock(Arc::new(clock.clone()));
+    let accounts = ConnectorMap::shared([sandbox.connector("main")]).unwrap();
+    for blank in ["", " \n"] {
+        let secrets = [sandbox.webhook_secret(), Secret::from(blank)];
+        let map = accounts.clone();
+        let error = map.endpoint(endpoint(), account("main"), secrets).unwrap_err();
+        let fault = &error.faults()[0];
+        assert_eq!((error.kind(), &*fault.field), (&ErrorKind::Connectors, "secrets"));
+        assert!(!fault.remedy.is_empty());
+    }
+    let secrets = [sandbox.webhook_secret()];
+    let map = accounts.endpoint(endpoint(), account("main"), secrets).unwrap();
+    let world = World::from(runtime, clock, sandbox, Keyless(map), |builder| builder).await;
+    let intent = world.authorized().await;
+    world.sandbox.webhooks();
+    world.sandbox.lapse(&world.handle(&intent)).unwrap();
+    let (_, body) = world.sandbox.webhooks().remove(0);
+    let before = world.mark();
+    let headers = SIGNATURE.sign(&body, &Secret::from(""), world.clock.now());
+    let reply = world.post((headers, body)).await;
+    assert_eq!(
+        (reply.received, reply.response.status().as_u16()),
+        (Received::Refused, 401)
+    );
+    assert_eq!(world.mark(), before);
 }

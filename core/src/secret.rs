@@ -19,6 +19,11 @@ impl Secret {
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
+
+    /// Whether there is nothing to keep secret, so that everybody has it.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.expose().trim().is_empty()
+    }
 }
 
 impl From<&str> for Secret {

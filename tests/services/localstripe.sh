@@ -2,7 +2,7 @@
 # localstripe (https://github.com/adrienverge/localstripe, GPL-3.0-or-later), a fake Stripe of other people's, as a
 # counterpart for tests. It is installed from PyPI into the target folder and is no part of paymux.
 #
-#   localstripe.sh start   starts it unless it runs, and prints its address and key for eval
+#   localstripe.sh start   starts it unless it runs, and prints its address and key as exports for eval
 #   localstripe.sh stop    stops what `start` started
 #   localstripe.sh run     runs it in the foreground until its standard input ends; prints the same lines when it answers
 set -eu
@@ -28,7 +28,7 @@ async def serve(until_eof):
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
-    print(f"STRIPE_API_BASE=http://127.0.0.1:{port}\nSTRIPE_SECRET_KEY=sk_test_localstripe", flush=True)
+    print(f"export STRIPE_API_BASE=http://127.0.0.1:{port}\nexport STRIPE_SECRET_KEY=sk_test_localstripe", flush=True)
     if until_eof:
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         os._exit(0)

@@ -2,7 +2,7 @@
 # PgBouncer (https://www.pgbouncer.org, ISC) in transaction mode before PostgreSQL, as a counterpart for tests. It is
 # taken from the PATH, or from Debian's package, which is unpacked into the target folder and not installed.
 #
-#   pgbouncer.sh start   starts it unless it runs, and prints its address for eval
+#   pgbouncer.sh start   starts it unless it runs, and prints its address as an export for eval
 #   pgbouncer.sh stop    stops what `start` started
 #
 # PostgreSQL is the one of postgres.sh, which is started if need be.
@@ -44,7 +44,7 @@ start)
         mkdir -p "$home"
         bin=$(program)
         url=$("$(dirname "$0")/postgres.sh" start)
-        url=${url#PAYMUX_POSTGRES_URL=}
+        url=${url#export PAYMUX_POSTGRES_URL=}
         port=$(free_port)
         # postgres://user:password@host:port/database
         rest=${url#*://}
@@ -98,7 +98,7 @@ INI
             fi
             sleep 0.1
         done
-        echo "PAYMUX_PGBOUNCER_URL=postgres://$login@127.0.0.1:$port/${place#*/}" >"$home/env"
+        echo "export PAYMUX_PGBOUNCER_URL=postgres://$login@127.0.0.1:$port/${place#*/}" >"$home/env"
     fi
     cat "$home/env"
     ;;

@@ -3,7 +3,7 @@
 # PAYMUX_POSTGRES_URL or on 127.0.0.1:5432 if there is one, else one of its own in the target folder, which needs
 # PostgreSQL's binaries (Debian's package `postgresql`).
 #
-#   postgres.sh start   starts it unless one runs, and prints its address for eval
+#   postgres.sh start   starts it unless one runs, and prints its address as an export for eval
 #   postgres.sh stop    stops what `start` started
 set -eu
 
@@ -37,11 +37,11 @@ as_other() {
 case ${1:-} in
 start)
     if [ -n "${PAYMUX_POSTGRES_URL:-}" ]; then
-        echo "PAYMUX_POSTGRES_URL=$PAYMUX_POSTGRES_URL"
+        echo "export PAYMUX_POSTGRES_URL=$PAYMUX_POSTGRES_URL"
     elif [ -s "$home/env" ]; then
         cat "$home/env"
     elif answers 127.0.0.1 5432; then
-        echo "PAYMUX_POSTGRES_URL=postgres://postgres@127.0.0.1:5432/test"
+        echo "export PAYMUX_POSTGRES_URL=postgres://postgres@127.0.0.1:5432/test"
     else
         initdb=$(program initdb)
         pg_ctl=$(program pg_ctl)
@@ -55,7 +55,7 @@ start)
         as_other "$pg_ctl" --pgdata "$data/db" --options "$options" --log "$data/log" --wait start >>"$home/log" 2>&1
         echo "CREATE DATABASE test" | as_other "$(program psql)" --quiet --host 127.0.0.1 --port "$port" --username postgres postgres >&2
         echo "$data" >"$home/data"
-        echo "PAYMUX_POSTGRES_URL=postgres://postgres@127.0.0.1:$port/test" >"$home/env"
+        echo "export PAYMUX_POSTGRES_URL=postgres://postgres@127.0.0.1:$port/test" >"$home/env"
         cat "$home/env"
     fi
     ;;

@@ -12,7 +12,7 @@ use paymux::{
 };
 use paymux_standin_stripe::{ChargeLine, Endpoint, Fault, Standin};
 
-use crate::{http, key, policy, ten_euro};
+use crate::{http, key, policy, post, ten_euro};
 
 /// How long a request may take; one that is held up takes longer.
 const TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -65,11 +65,14 @@ impl End {
 
 impl World {
     async fn new() -> Self {
+        Self::of(|stripe| stripe).await
+    }
+
+    async fn of(asked: impl FnOnce(Stripe) -> Stripe) -> Self {
         let standin = Standin::start().await.unwrap();
         let (runtime, clock) = Runtime::test(7);
-        let connector = Stripe::new("sk_test_standin", "main")
-            .base_url(standin.base_url())
-            .connector(http(TIMEOUT));
+        let stripe = Stripe::new("sk_test_standin", "main").base_url(standin.base_url());
+        let connector = asked(stripe).connector(http(TIMEOUT));
         let store = MemoryStore::with_time(StoreTime::Injected(runtime.clock().clone()));
         let paymux = Orchestrator::builder(store, ConnectorMap::shared([connector]).unwrap(), runtime)
             .policy(policy())
@@ -329,6 +332,66 @@ async fn a_void_gives_all_back_once_whatever_befalls_it() {
         }
         assert_eq!(world.agreed(&id).await, (0, 0), "{fault:?}");
     }
+}
+
+#[tokio::test]
+async fn a_release_gives_the_rest_back_once_whatever_befalls_it() {
+    for fault in FAULTS {
+        let world = World::of(Stripe::request_multicapture).await;
+        let id = held(&world).await;
+        let part = CaptureAmount::Part(money!("3 EUR"), Rest::Keep);
+        let _taken = world.payments.capture(&key("part"), &id, part).await.unwrap();
+        world.standin.faults().next(Endpoint::Cancel, fault);
+        let same = key("release");
+        if let Err(error) = world.payments.release(&same, &id).await {
+            assert_eq!(fault, Fault::RateLimit, "{error:?}");
+            let _again = insist(|| world.payments.release(&same, &id)).await;
+        }
+        let end = world.settle(&id).await;
+        assert_eq!(end, End::of(Endpoint::Cancel, fault), "{fault:?}");
+        let intent = world.intent(&id).await;
+        match end {
+            End::Done => {
+                assert_eq!(intent.status(), IntentStatus::Succeeded, "{fault:?}");
+                assert_eq!(
+                    (intent.totals().capturable(), intent.review()),
+                    (0, None),
+                    "{fault:?}"
+                );
+                assert!(world.charge().released, "{fault:?}");
+            }
+            End::Review => {
+                assert_eq!(intent.status(), IntentStatus::Authorized, "{fault:?}");
+                assert!(!world.charge().released, "{fault:?}");
+            }
+        }
+        assert_eq!(world.agreed(&id).await, (300, 0), "{fault:?}");
+    }
+}
+
+/// What somebody gives back in Stripe's dashboard is true news, whatever part of the payment was captured.
+#[tokio::test]
+async fn a_dashboard_s_refund_of_a_part_is_seen() {
+    let world = World::new().await;
+    let id = held(&world).await;
+    let part = CaptureAmount::Part(money!("6 EUR"), Rest::Release);
+    let _taken = world.payments.capture(&key("part"), &id, part).await.unwrap();
+    let unrefunded = world.payments.sync(&id).await.unwrap();
+    assert_eq!(
+        unrefunded.refundable(),
+        money!("6 EUR"),
+        "what was released isn't given back"
+    );
+    let handle = unrefunded.attempts()[0].handle().unwrap();
+    let form = format!("payment_intent={handle}&amount=400");
+    let made = post(world.standin.base_url(), "sk_test_standin", "/v1/refunds", form).await;
+    assert_eq!(made.status(), 200);
+    let intent = world.payments.sync(&id).await.unwrap();
+    assert_eq!(
+        (intent.totals().refunded, intent.refundable()),
+        (400, money!("2 EUR"))
+    );
+    assert_eq!(world.agreed(&id).await, (600, 400));
 }
 
 async fn held(world: &World) -> PaymentIntentId {

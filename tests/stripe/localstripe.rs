@@ -5,7 +5,8 @@
 //! localstripe keeps no idempotency keys: what is repeated is tested against the stand-in.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -108,6 +109,7 @@ fn start() -> Result<Service, String> {
     let mut lines = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
     let mut value = |name: &str| {
         let line = lines.next().and_then(Result::ok).unwrap_or_default();
+        let line = line.strip_prefix("export ").unwrap_or_default();
         let value = line.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
         value
             .map(str::to_owned)
@@ -119,6 +121,55 @@ fn start() -> Result<Service, String> {
         secret,
         _until: Some((child, until)),
     })
+}
+
+/// README's lines, one after the other in a shell, with what asks for the variables in place of the example.
+#[test]
+fn readmes_lines_tell_the_next_program_where_it_is() {
+    if let Err(why) = start() {
+        assert!(
+            std::env::var("PAYMUX_REQUIRE_SERVICES").as_deref() != Ok("1"),
+            "{why}"
+        );
+        return println!("skipped, without localstripe: {why}");
+    }
+    // A target folder of its own, so that it stops no other's service; what is installed is that of the tests.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let own = tempfile::tempdir().unwrap();
+    std::fs::create_dir(own.path().join("services")).unwrap();
+    let home = own.path().join("services/localstripe");
+    std::fs::create_dir(&home).unwrap();
+    for entry in std::fs::read_dir(root.join(target).join("services/localstripe")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().starts_with("venv-") {
+            symlink(entry.path(), home.join(entry.file_name())).unwrap();
+        }
+    }
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let shown = "cargo run --example stripe\n";
+    let (before, after) = readme.split_once(shown).expect("the example's line");
+    let first = before.lines().last().unwrap();
+    let last = after.lines().next().unwrap();
+    let asks = "sh -c 'echo \"$STRIPE_API_BASE $STRIPE_SECRET_KEY\"'";
+    for shell in ["sh", "bash"] {
+        let ran = Command::new(shell)
+            .args(["-c", &format!("{first}\n{asks}\n{last}")])
+            .current_dir(root)
+            .env("CARGO_TARGET_DIR", own.path())
+            .env_remove("STRIPE_API_BASE")
+            .env_remove("STRIPE_SECRET_KEY")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(ran.stdout).unwrap();
+        let address = said.strip_suffix(" sk_test_localstripe\n");
+        assert!(
+            ran.status.success() && address.is_some_and(|at| at.starts_with("http://127.0.0.1:")),
+            "{shell}: {said:?} {}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
+        assert!(!home.join("pid").exists(), "{last} stops it");
+    }
 }
 
 const WEBHOOK_SECRET: &str = "whsec_test";

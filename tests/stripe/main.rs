@@ -11,6 +11,7 @@
     reason = "a test panics where an expectation fails"
 )]
 
+mod connected;
 mod declined;
 mod example;
 mod faults;

@@ -11,8 +11,9 @@ use paymux::connector::TimestampedHmac;
 use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
 use paymux::store::*;
 use paymux::{
-    AccountRef, Clock, ConnectorId, EndpointId, Mode, OrchestratorBuilder, PaymentIntent, RandomIds,
-    ReviewReason, SqliteOptions, TestClock, UnknownOutcome, UnknownQuery, WebhookReply, prelude::*,
+    AccountRef, Clock, ConnectorId, Connectors, EndpointId, Mode, OrchestratorBuilder, PaymentIntent,
+    RandomIds, ReviewReason, SqliteOptions, TestClock, UnknownOutcome, UnknownQuery, WebhookReply,
+    prelude::*,
 };
 use tempfile::TempDir;
 
@@ -46,7 +47,7 @@ pub(crate) struct World {
     folder: Option<Arc<TempDir>>,
 }
 
-const SIGNATURE: TimestampedHmac = TimestampedHmac {
+pub(crate) const SIGNATURE: TimestampedHmac = TimestampedHmac {
     header: "sandbox-signature",
     tolerance: Duration::from_secs(300),
 };
@@ -108,7 +109,7 @@ impl World {
         runtime: Runtime,
         clock: TestClock,
         sandbox: Sandbox,
-        connectors: ConnectorMap,
+        connectors: impl Connectors,
         build: impl FnOnce(OrchestratorBuilder) -> OrchestratorBuilder,
     ) -> Self {
         let store = Recorder::over(MemoryStore::with_time(StoreTime::Injected(Arc::new(
@@ -122,7 +123,7 @@ impl World {
         runtime: Runtime,
         clock: TestClock,
         sandbox: Sandbox,
-        connectors: ConnectorMap,
+        connectors: impl Connectors,
         build: impl FnOnce(OrchestratorBuilder) -> OrchestratorBuilder,
     ) -> Self {
         let builder = Orchestrator::builder(store.clone(), connectors, runtime);

@@ -97,6 +97,29 @@ fn every_page_of_the_docs_is_rendered() {
     }));
 }
 
+#[test]
+fn services_print_what_eval_hands_on() {
+    let scripts = walk("tests/services").into_iter().map(|path| Source::read(&path));
+    none(scripts.flat_map(|script| lost_variables(&script)));
+}
+
+/// README starts a service by `eval "$(… start)"`: a variable that isn't exported stays in that shell.
+fn lost_variables(script: &Source) -> Vec<Breach> {
+    let is_name = |name: &str| name.len() > 2 && name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let mut found = Vec::new();
+    for (at, line) in script.text.lines().enumerate() {
+        // What an `echo "` or a `\n` begins is a line that is printed.
+        let printed = line.replace("\\n", "\"");
+        let begun = printed.split('"').skip(1);
+        for (name, _) in begun.filter_map(|text| text.split_once('=')) {
+            if is_name(name) {
+                found.push(script.breach(at + 1, format!("print `export {name}=…`")));
+            }
+        }
+    }
+    found
+}
+
 /// The rows of a page's table whose first column is called `head`; backticks are dropped.
 fn rows(page: &str, head: &str) -> Vec<Vec<String>> {
     let cells = |line: &str| -> Vec<String> {
@@ -121,6 +144,16 @@ mod teeth {
         let page = "| other | x |\n|---|---|\n| a | b |\n\n| feature | on |\n|---|---|\n| `stripe` | |\n| `memory` | yes |\n";
         assert_eq!(rows(page, "feature"), [["stripe", ""], ["memory", "yes"]]);
         assert!(rows(page, "dependency").is_empty());
+    }
+
+    #[test]
+    fn a_variable_that_stays_in_its_shell() {
+        let script = Source {
+            path: "tests/services/x.sh".to_owned(),
+            text: "echo \"URL=$url\"\necho \"export URL=$url\"\nprint(f\"export A_URL={url}\\nA_KEY=k\")\nport=$(a \"$b\")"
+                .to_owned(),
+        };
+        assert_eq!(lines_of(lost_variables(&script)), [1, 3]);
     }
 
     #[test]

@@ -31,7 +31,8 @@ pub(crate) enum Wanted {
 
 impl Stripe {
     /// The account that the host calls `account_name`, by its secret key (`sk_…`, or a restricted `rk_…` with write
-    /// access to PaymentIntents, and to Charges and Refunds).
+    /// access to PaymentIntents, and to Charges and Refunds). A key that begins with `sk_test_` or `rk_test_` serves
+    /// tenants in test mode alone, one with `sk_live_` or `rk_live_` those in live mode.
     pub fn new(secret: impl Into<Secret>, account_name: impl Into<String>) -> Self {
         Self {
             secret: secret.into(),

@@ -1,5 +1,6 @@
 //! All that is offered, each call with its effect and its key.
 
+use paymux_core::Mode;
 use paymux_core::connector::prelude::*;
 
 use crate::config::{Stripe, Wanted};
@@ -18,8 +19,14 @@ impl Stripe {
         let limits = self.limits();
         let increments = self.incremental;
         let account = self.account.clone();
+        let mode = self.mode();
         let stripe = Arc::new(self);
-        let slots = Connector::builder(account, limits, transport)
+        let builder = Connector::builder(account, limits, transport);
+        let builder = match mode {
+            Some(mode) => builder.mode(mode),
+            None => builder,
+        };
+        let slots = builder
             .authorize(Authorization::HandleFirst {
                 prepare: (Step::preparatory(KEY), stripe.clone()),
                 execute: (Step::moves_money(KEY), stripe.clone()),
@@ -35,6 +42,17 @@ impl Stripe {
         match increments {
             Wanted::IfAvailable => slots.increment(Step::moves_money(KEY), stripe).build(),
             Wanted::No => slots.build(),
+        }
+    }
+
+    /// The mode that the key is for (docs.stripe.com/keys#test-live-modes), by its prefix.
+    fn mode(&self) -> Option<Mode> {
+        let key = self.secret.expose();
+        let begins = |prefixes: [&str; 2]| prefixes.iter().any(|prefix| key.starts_with(prefix));
+        match (begins(["sk_test_", "rk_test_"]), begins(["sk_live_", "rk_live_"])) {
+            (true, _) => Some(Mode::Test),
+            (false, true) => Some(Mode::Live),
+            (false, false) => None,
         }
     }
 

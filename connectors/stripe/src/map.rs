@@ -201,7 +201,10 @@ impl Exchange<op::Read> for Stripe {
 
     fn report(&self, op: &op::Read, answer: &Response) -> Result<ReadReport, CallError> {
         match error::read_existing::<PaymentIntent>(answer)? {
-            Some(intent) => Ok(ReadReport::Found(intent.named(&op.handle)?.standing()?)),
+            Some(intent) => {
+                let standing = intent.named(&op.handle)?.standing(self.counted())?;
+                Ok(ReadReport::Found(standing))
+            }
             None => Ok(ReadReport::NotFound),
         }
     }
@@ -293,7 +296,8 @@ impl Stripe {
     }
 }
 
-/// What became of a cancel. After a part was captured Stripe says `succeeded` of it, with nothing left to capture.
+/// What became of a cancel. After a part was captured Stripe says `succeeded` of it, with nothing left to capture
+/// (docs.stripe.com/payments/multicapture).
 fn closed(original: &Handle, answer: &Response) -> Result<CloseReport, CallError> {
     let intent = match error::read::<PaymentIntent>(answer)? {
         Answer::Object(intent) => intent.named(original)?,

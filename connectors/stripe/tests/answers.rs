@@ -581,9 +581,28 @@ fn a_read_tells_the_totals_that_it_knows() {
     let released = charge(json!({ "amount_captured": 600, "amount_refunded": 400 }));
     let part = standing(
         "succeeded",
+        json!({ "amount_received": 600, "latest_charge": released.clone() }),
+    );
+    assert_eq!(
+        (part.captured, part.refunded),
+        (Some(eur(600)), Some(eur(400))),
+        "a release is no refund"
+    );
+    let earlier = stripe()
+        .api_version("2025-02-24.acacia")
+        .connector(Arc::new(Silent));
+    let body = intent(
+        "succeeded",
         json!({ "amount_received": 600, "latest_charge": released }),
     );
-    assert_eq!((part.captured, part.refunded), (Some(eur(600)), None));
+    let Outcome::Answered(ReadReport::Found(part)) = read().outcome(&earlier, 200, body) else {
+        panic!("no payment")
+    };
+    assert_eq!(
+        (part.captured, part.refunded),
+        (Some(eur(600)), None),
+        "until 2025-03-31.basil it was"
+    );
     let rest = standing(
         "requires_capture",
         json!({ "amount_received": 300, "amount_capturable": 700 }),

@@ -56,6 +56,7 @@ fn start() -> Result<Service, String> {
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let mut value = |name: &str| {
         let line = lines.next().and_then(Result::ok).unwrap_or_default();
+        let line = line.strip_prefix("export ").unwrap_or_default();
         let value = line.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
         value
             .map(str::to_owned)

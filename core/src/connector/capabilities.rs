@@ -224,6 +224,14 @@ impl Capabilities {
         self.echoes
     }
 
+    /// Whether a capture has to say what becomes of the rest: several may be granted, and the last gives it back.
+    pub fn rest_with_capture(&self) -> Requirement {
+        match (self.multicapture, self.release_with_capture) {
+            (Offer::Offered, Offer::Offered) => Requirement::Required,
+            (Offer::Refused, _) | (Offer::Offered, Offer::Refused) => Requirement::None,
+        }
+    }
+
     /// Whether the account takes such a payment.
     ///
     /// # Errors

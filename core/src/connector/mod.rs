@@ -32,6 +32,7 @@ pub use webhook::{
 };
 
 use crate::id::AccountRef;
+use crate::tenant::Mode;
 
 /// What a connector's author imports.
 pub mod prelude {
@@ -114,6 +115,7 @@ pub enum Authorization {
 #[non_exhaustive]
 pub struct Connector {
     pub(crate) account: AccountRef,
+    pub(crate) mode: Option<Mode>,
     pub(crate) capabilities: Capabilities,
     pub(crate) pace: Pace,
     pub(crate) transport: Arc<dyn Transport>,
@@ -140,6 +142,7 @@ impl Connector {
     ) -> ConnectorBuilder {
         ConnectorBuilder(Self {
             account,
+            mode: None,
             capabilities,
             pace: Pace::unbounded(),
             transport,
@@ -161,6 +164,11 @@ impl Connector {
     /// Which account this is.
     pub fn account(&self) -> &AccountRef {
         &self.account
+    }
+
+    /// Whose tenants it serves: those of one mode, or any where nothing says which.
+    pub fn mode(&self) -> Option<Mode> {
+        self.mode
     }
 
     /// Its limits.
@@ -318,6 +326,13 @@ impl ConnectorBuilder {
     /// Offers to authorize.
     pub fn authorize(mut self, authorization: Authorization) -> Self {
         self.0.authorize = Some(authorization);
+        self
+    }
+
+    /// The account moves real money, or doesn't: it then serves tenants of that mode alone. Say it where the
+    /// processor's key tells.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.0.mode = Some(mode);
         self
     }
 

@@ -22,6 +22,7 @@ use crate::hex::hex;
 use crate::id::{AccountRef, AttemptId, EndpointId, OperationId, ProviderKind, ProviderRef};
 use crate::intent::{Intent, News, Reading};
 use crate::refund::{RefundNews, RefundState};
+use crate::secret::Secret;
 use crate::store::{
     Attention, Claim, Due, Index, JobKey, JobWrite, Precondition, Queue, Refusal, Row, RowKey, RowKind,
     Scope, Unique, UniqueKey, UniqueWrite,
@@ -156,8 +157,14 @@ impl Inner {
         let Ok(accounts) = webhooks.identify(&inbound) else {
             return Ok(reply(StatusCode::UNAUTHORIZED, Received::Refused));
         };
+        // Anybody can sign with an empty secret.
+        let secrets: Vec<Secret> = found
+            .secrets
+            .into_iter()
+            .filter(|secret| !secret.is_blank())
+            .collect();
         let verified = match webhooks
-            .verify(&inbound, &found.secrets, self.runtime.clock.now())
+            .verify(&inbound, &secrets, self.runtime.clock.now())
             .await
         {
             Ok(verified) => verified,
@@ -176,8 +183,7 @@ impl Inner {
         }
         for notice in notices {
             let account = about(&notice);
-            self.take_notice(endpoint, &found.connector, account, notice)
-                .await?;
+            self.take_notice(endpoint, account, notice).await?;
         }
         Ok(WebhookReply {
             response: webhooks.reply(),
@@ -204,7 +210,6 @@ impl Inner {
     async fn take_notice(
         self: &Arc<Self>,
         endpoint: &EndpointId,
-        connector: &Arc<Connector>,
         account: AccountRef,
         mut notice: Notice,
     ) -> Result<()> {
@@ -259,7 +264,7 @@ impl Inner {
             epoch: 1,
             age: std::time::Duration::ZERO,
         };
-        if let Err(error) = self.act_on(&claim, connector, &stored, notice.authority).await {
+        if let Err(error) = self.act_on(&claim, &stored, notice.authority).await {
             tracing::info!(%error, "a notice waits for its job");
         }
         Ok(())
@@ -318,30 +323,15 @@ impl Inner {
             return self.drop_job(claim).await;
         };
         let stored = StoredNotice::decode(&row)?;
-        let tenant = match self
-            .locate(
-                &stored.account,
-                stored.kind,
-                &stored.about,
-                stored.reference.as_deref(),
-            )
-            .await?
-        {
-            Some((tenant, _)) => tenant,
-            None => claim.tenant.clone(),
-        };
-        let Some(connector) = self.connectors.get(&tenant, &stored.account).await? else {
-            return self.park(claim, &stored).await;
-        };
         let authority = stored.said.clone().map_or(Authority::Hint, Said::authority);
-        self.act_on(claim, &connector, &stored, authority).await
+        self.act_on(claim, &stored, authority).await
     }
 
-    /// Acts on a notice: a hint reads the object, an authoritative notice is the news itself.
+    /// Acts on a notice: a hint reads the object, an authoritative notice is the news itself. What is read is read at
+    /// the account that the notice names, which needn't be the endpoint's own.
     async fn act_on(
         self: &Arc<Self>,
         claim: &Claim,
-        connector: &Arc<Connector>,
         stored: &StoredNotice,
         authority: Authority,
     ) -> Result<()> {
@@ -352,13 +342,16 @@ impl Inner {
         else {
             return self.park(claim, stored).await;
         };
+        let Some(connector) = self.connectors.get(&tenant, &stored.account).await? else {
+            return self.park(claim, stored).await;
+        };
         let applied = match row.kind {
             RowKind::Intent => {
                 self.payment_notice(&tenant, connector, row, stored, authority)
                     .await?
             }
             RowKind::Refund => {
-                self.refund_notice(&tenant, connector, row, stored, authority)
+                self.refund_notice(&tenant, &connector, row, stored, authority)
                     .await?
             }
             RowKind::Session | RowKind::Notice | RowKind::Evidence => Applied::Nothing,

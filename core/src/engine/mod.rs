@@ -38,6 +38,7 @@ pub use payments::{CaptureAmount, Confirm, Payments, ReturnPayload};
 pub use policy::{KeyLife, OnLatePayment, PartialAuthorization, Policy};
 pub use query::{Cursor, HistoryEvent, IntentQuery, Listing, Page, RefundQuery, SessionQuery, UnknownQuery};
 pub use recover::{Drained, Progress};
+use registry::ByMode;
 pub use registry::{ConnectorMap, Connectors, Endpoint};
 
 use crate::error::Result;
@@ -82,7 +83,7 @@ impl Orchestrator {
         OrchestratorBuilder {
             inner: Inner {
                 store: Arc::new(store),
-                connectors: Arc::new(connectors),
+                connectors: Arc::new(ByMode(Arc::new(connectors))),
                 runtime,
                 router: Arc::new(OrderedRouter::new()),
                 risk: None,

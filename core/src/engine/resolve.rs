@@ -268,7 +268,21 @@ fn shows_outcome(open: &OpenOp, standing: &Standing) -> bool {
         ),
         OperationKind::Capture => over || at_least(standing.captured, open.baseline + open.amount.minor()),
         OperationKind::Increment => over || at_least(standing.authorized, open.amount.minor()),
-        OperationKind::Void | OperationKind::Release | OperationKind::CompensateVoid => over,
+        OperationKind::Void | OperationKind::CompensateVoid => over,
+        // What is called captured, with how much, isn't held any more beyond that.
+        OperationKind::Release => {
+            over || match &standing.report {
+                AuthorizeReport::Captured(_) | AuthorizeReport::Settled(_) => standing.captured.is_some(),
+                AuthorizeReport::Authorized(_)
+                | AuthorizeReport::PartiallyAuthorized(..)
+                | AuthorizeReport::Verified(_)
+                | AuthorizeReport::ActionNeeded(..)
+                | AuthorizeReport::Pending(..)
+                | AuthorizeReport::Unexecuted(_)
+                | AuthorizeReport::Voided(..)
+                | AuthorizeReport::Declined(_) => false,
+            }
+        }
         OperationKind::Cancel => {
             over || matches!(
                 standing.report,

@@ -97,7 +97,7 @@ fn refused() -> Response {
 }
 
 fn posted(about: &Handle) -> Value {
-    json!({ "event": "evt_1", "payment": about.as_str() })
+    json!({ "event": "evt_1", "payment": about.as_str(), "account": "main" })
 }
 
 fn minor_of(asked: Money, request: &Request) -> Option<Money> {
@@ -130,6 +130,7 @@ const FAULTS: &[(Fault, &str, Clause)] = &[
     (Fault::NoKey, "capture", Clause::Keyed),
     (Fault::KeyInBody, "authorize", Clause::Keyed),
     (Fault::KeyInUrl, "refund", Clause::Keyed),
+    (Fault::SendsASecondKey, "authorize", Clause::Keyed),
     (Fault::FreshBodyEachTime, "authorize", Clause::Pure),
     (Fault::OtherBodyOnOtherInstances, "void", Clause::Pure),
     (Fault::CallsItselfPreparatory, "authorize", Clause::Effect),
@@ -146,6 +147,7 @@ const FAULTS: &[(Fault, &str, Clause)] = &[
     (Fault::LooksForAnyRefund, "look-up-refund", Clause::Named),
     (Fault::IgnoresMethod, "the whole", Clause::Limits),
     (Fault::IgnoresCaptureMethod, "the whole", Clause::Limits),
+    (Fault::EndsWithTheFirstCapture, "the whole", Clause::Limits),
     (Fault::OverflowsOnLargeAmounts, "the whole", Clause::Limits),
     (Fault::SendsByItself, "the whole", Clause::Offline),
     (Fault::ServerErrorIsDecline, "authorize", Clause::Doubtful),
@@ -183,6 +185,10 @@ const FAULTS: &[(Fault, &str, Clause)] = &[
     (Fault::TakesOldWebhooks, "webhooks", Clause::Stale),
     (Fault::KnowsOneSecret, "webhooks", Clause::Genuine),
     (Fault::NamesAnotherAccount, "webhooks", Clause::Genuine),
+    (Fault::TakesAnyAccounts, "webhooks", Clause::Foreign),
+    (Fault::TakesHalfASignature, "webhooks", Clause::Forged),
+    (Fault::TakesEmptySignatures, "webhooks", Clause::Forged),
+    (Fault::TakesAnEmptySecret, "webhooks", Clause::Forged),
     (Fault::TellsOfAnotherPayment, "webhooks", Clause::Genuine),
     (Fault::DecodePanics, "webhooks", Clause::Malformed),
     (Fault::DecodesGarbage, "webhooks", Clause::Malformed),
@@ -216,6 +222,12 @@ async fn a_fault_breaks_no_clause_that_has_nothing_to_do_with_it() {
         (Fault::SendsByItself, &[Clause::Offline]),
         (Fault::EchoesWhatWasAsked, &[Clause::Echo]),
         (Fault::DeclineIsDoubt, &[Clause::Declined]),
+        (Fault::SendsASecondKey, &[Clause::Keyed]),
+        (Fault::EndsWithTheFirstCapture, &[Clause::Limits]),
+        (Fault::TakesAnyAccounts, &[Clause::Foreign]),
+        (Fault::TakesHalfASignature, &[Clause::Forged]),
+        (Fault::TakesEmptySignatures, &[Clause::Forged]),
+        (Fault::TakesAnEmptySecret, &[Clause::Forged]),
         (Fault::TakesUnsigned, &[Clause::Forged]),
         (Fault::TakesOldWebhooks, &[Clause::Stale]),
         (Fault::KnowsOneSecret, &[Clause::Genuine]),

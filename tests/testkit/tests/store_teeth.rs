@@ -26,6 +26,7 @@ enum Fault {
     NeverRenews,
     LooksUpAnyonesUniques,
     IgnoresCase,
+    CutsLongNames,
     TenantsOwnGlobals,
     EventsFromTheStart,
     EventsWithoutLimit,
@@ -77,6 +78,7 @@ const FAULTS: &[(Fault, &str)] = &[
         "a global unique is one over all tenants",
     ),
     (Fault::IgnoresCase, "a unique is there once"),
+    (Fault::CutsLongNames, "a unique is there once"),
     (Fault::TenantsOwnGlobals, "a batch is all or nothing"),
     (Fault::EventsFromTheStart, "events come in sequence"),
     (Fault::EventsWithoutLimit, "events come in sequence"),
@@ -222,6 +224,13 @@ impl Faulty {
                     }
                 }
             }
+            Fault::CutsLongNames => {
+                for write in &mut batch.uniques {
+                    if let UniqueWrite::Insert(unique) = write {
+                        unique.key = cut(&unique.key);
+                    }
+                }
+            }
             Fault::IgnoresEpochs => batch
                 .preconditions
                 .retain(|precondition| !matches!(precondition, Precondition::Epoch(..))),
@@ -238,6 +247,11 @@ impl Faulty {
         }
         batch
     }
+}
+
+/// A name as a column of 255 characters keeps it.
+fn cut(key: &UniqueKey) -> UniqueKey {
+    UniqueKey::new(key.scope, key.name.chars().take(255).collect::<String>())
 }
 
 #[async_trait]
@@ -262,6 +276,11 @@ impl Store for Faulty {
             Fault::IgnoresCase => {
                 let lower = UniqueKey::new(key.scope, key.name.to_lowercase());
                 Ok(self.store.lookup(tenant, &lower).await?.or(found))
+            }
+            Fault::CutsLongNames => {
+                let found = self.store.lookup(tenant, &cut(key)).await?;
+                let key = key.clone();
+                Ok(found.map(|unique| Unique { key, ..unique }))
             }
             _ => Ok(found),
         }

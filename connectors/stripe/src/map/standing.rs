@@ -3,8 +3,32 @@
 use paymux_core::ThreeDs;
 use paymux_core::connector::prelude::*;
 
+use crate::config::Stripe;
 use crate::error;
 use crate::wire::{self, PaymentIntent, RefundStatus, Status};
+
+/// What Stripe counts in a charge's `amount_refunded`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// What was given back.
+    Refunds,
+    /// What a partial capture or a cancel released, too.
+    RefundsAndReleases,
+}
+
+/// The first version of the API in which a release is no refund
+/// (docs.stripe.com/changelog/basil/2025-03-31/remove-refund-from-partial-capture-and-payment-cancellation-flow).
+const RELEASES_APART: &str = "2025-03-31";
+
+impl Stripe {
+    pub(super) fn counted(&self) -> Counted {
+        // Versions begin with their day.
+        match self.version.as_str() >= RELEASES_APART {
+            true => Counted::Refunds,
+            false => Counted::RefundsAndReleases,
+        }
+    }
+}
 
 impl PaymentIntent {
     /// The intent, if it is the one that was asked for.
@@ -114,9 +138,9 @@ impl PaymentIntent {
         Ok(approval)
     }
 
-    /// How it stands, with the totals that it tells. How much was given back is told only where all was captured:
-    /// what a partial capture releases may be counted as refunded on the charge (docs.stripe.com/api/charges/capture).
-    pub(super) fn standing(&self) -> Result<Standing, CallError> {
+    /// How it stands, with the totals that it tells. Where Stripe counts what a capture released as refunded, how much was
+    /// given back is told only where all was captured.
+    pub(super) fn standing(&self, counted: Counted) -> Result<Standing, CallError> {
         let mut standing = Standing::from(self.report()?);
         let captured = self.amount_received;
         match (self.status, self.amount_capturable) {
@@ -141,7 +165,7 @@ impl PaymentIntent {
         if let Some(charge) = &self.latest_charge
             && let (Some(amount), Some(captured), Some(refunded)) =
                 (charge.amount, charge.amount_captured, charge.amount_refunded)
-            && amount == captured
+            && (counted == Counted::Refunds || amount == captured)
         {
             standing = standing.refunded(self.money(refunded)?);
         }

@@ -456,9 +456,16 @@ impl Book {
             | Status::RequiresCapture => {}
             Status::Succeeded | Status::Canceled => return Err(self.unexpected(id, "cancel")),
         }
-        intent.status = Status::Canceled;
         intent.capturable = 0;
         intent.next_action = None;
+        // docs.stripe.com/payments/multicapture: what was captured in part is over as `succeeded`, not as `canceled`.
+        if intent.received > 0 {
+            intent.status = Status::Succeeded;
+            self.happened(id, "charge.captured", Subject::Charge);
+            self.happened(id, "payment_intent.succeeded", Subject::Intent);
+            return Ok(self.shown(id, expand));
+        }
+        intent.status = Status::Canceled;
         intent.canceled_at = Some(call.now);
         intent.cancellation_reason = reason.map(str::to_owned);
         self.happened(id, "payment_intent.canceled", Subject::Intent);

@@ -4,7 +4,7 @@
 async fn main() -> std::io::Result<()> {
     let standin = paymux_standin_stripe::Standin::start().await?;
     println!(
-        "STRIPE_API_BASE={}\nSTRIPE_SECRET_KEY=sk_test_standin",
+        "export STRIPE_API_BASE={}\nexport STRIPE_SECRET_KEY=sk_test_standin",
         standin.base_url()
     );
     standin.wait().await;

@@ -1,7 +1,7 @@
 //! The payments that the suite tries: what the account admits and the opening request takes.
 
-use paymux_core::connector::{Authorization, Exchange, op};
-use paymux_core::{CaptureMethod, Currency, Money, PaymentMethod};
+use paymux_core::connector::{Authorization, Exchange, Requirement, op};
+use paymux_core::{CaptureMethod, Currency, Money, PaymentMethod, Rest};
 
 use super::ConnectorSuite;
 use super::report::{Clause, Report};
@@ -60,6 +60,39 @@ impl Payments {
             },
         );
         self.limits(suite, report);
+        self.rests(suite, report);
+    }
+
+    /// Where several captures are taken, one that isn't the last must say so, else it gives the rest back.
+    fn rests(&self, suite: &ConnectorSuite, report: &mut Report) {
+        let connector = &suite.connector;
+        let (Some((_, capture)), Requirement::Required) = (
+            connector.slots().capture(),
+            connector.capabilities().rest_with_capture(),
+        ) else {
+            return;
+        };
+        for facts in &self.0 {
+            let asked = [Rest::Keep, Rest::Release].map(|rest| {
+                let op = op::Capture::new(facts.reference.clone(), facts.handle.clone(), facts.amount, rest);
+                attempt(|| capture.request(&op, &key::<op::Capture>(Which::One)))
+            });
+            report.note(
+                Clause::Limits,
+                match asked {
+                    [Err(panic), _] | [_, Err(panic)] => Err(panic),
+                    [Ok(Err(refused)), _] => Err(format!(
+                        "it offers several captures, and refuses one that isn't the last: {}",
+                        refused.fault()
+                    )),
+                    [Ok(Ok(_)), Ok(Err(_))] => Ok(()),
+                    [Ok(Ok(keep)), Ok(Ok(release))] if keep.wire_hash() != release.wire_hash() => Ok(()),
+                    [Ok(Ok(_)), Ok(Ok(_))] => {
+                        Err("a capture that keeps the rest and one that releases it are asked for in the same bytes".into())
+                    }
+                },
+            );
+        }
     }
 
     /// Whatever is asked for, however odd, is asked as such or refused; it is never a panic, and never passed off as

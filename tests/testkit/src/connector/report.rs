@@ -41,6 +41,8 @@ pub enum Clause {
     Garbage,
     /// A webhook that any live secret signed is taken, and says what it is about.
     Genuine,
+    /// A webhook that names another account is another's.
+    Foreign,
     /// A webhook that none of them signed isn't.
     Forged,
     /// Nor is one whose body isn't the one that was signed.
@@ -76,6 +78,7 @@ impl Clause {
             Self::Cut => "a cut answer proves nothing",
             Self::Garbage => "garbage proves nothing and breaks nothing",
             Self::Genuine => "what a live secret signed is taken",
+            Self::Foreign => "one that names another account is another's",
             Self::Forged => "what none of them signed is not",
             Self::Altered => "a body other than the signed one is not",
             Self::Stale => "an old one is not, nor one from the future",

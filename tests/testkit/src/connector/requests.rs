@@ -147,10 +147,16 @@ impl<O: Sample> Asking<'_, O> {
     fn keyed(&self, facts: &Facts) -> Result<(), String> {
         let (key_one, key_two) = (key::<O>(Which::One), key::<O>(Which::Another));
         let holds = |request: &Request, key: &str| {
-            request
-                .headers()
-                .values()
-                .any(|value| value.as_bytes() == key.as_bytes())
+            let mut headers = request.headers().iter();
+            headers.any(|(_, value)| value.as_bytes() == key.as_bytes())
+        };
+        // Which of two values in one header the processor takes for the key is anybody's guess.
+        let beside = |request: &Request, key: &str| {
+            let headers = request.headers();
+            let mut of_key = headers
+                .iter()
+                .filter(|(_, value)| value.as_bytes() == key.as_bytes());
+            of_key.any(|(name, _)| headers.get_all(name).iter().count() > 1)
         };
         let first = self.sendable(facts)?;
         let again = self.sendable(facts)?;
@@ -161,6 +167,9 @@ impl<O: Sample> Asking<'_, O> {
             || !holds(&other, key_two.as_str())
         {
             return Err("the engine's key is in no header".into());
+        }
+        if beside(&first, key_one.as_str()) {
+            return Err("the engine's key isn't alone in its header".into());
         }
         match difference(&first, &other) {
             Some(what) => Err(format!(

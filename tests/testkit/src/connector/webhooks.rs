@@ -4,7 +4,7 @@ use std::slice::from_ref;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use paymux_core::connector::{Handle, Inbound, Verified, WebhookOps};
 use paymux_core::{Secret, Timestamp};
 use serde_json::Value;
@@ -41,6 +41,7 @@ impl ConnectorSuite {
             body: Bytes::from(notice(&about).to_string()),
         };
         post.genuine(self, &about, report).await;
+        post.foreign(self, report);
         post.forged(report).await;
         post.altered(report).await;
         post.stale(report).await;
@@ -119,6 +120,28 @@ impl Post<'_> {
         );
     }
 
+    /// Where the body names the account, one that names another account is another's.
+    fn foreign(&self, suite: &ConnectorSuite, report: &mut Report) {
+        let account = suite.connector.account();
+        let [one, _] = &live();
+        let named = serde_json::from_slice::<Value>(&self.body).ok();
+        let Some(foreign) = named.and_then(|body| renamed(body, account.account())) else {
+            report.not_asked(Clause::Foreign, "what is posted doesn't name the account");
+            return;
+        };
+        let inbound = self.signed(&Bytes::from(foreign.to_string()), one, NOW);
+        report.note(
+            Clause::Foreign,
+            match attempt(|| self.ops.identify(&inbound)) {
+                Err(panic) => Err(panic),
+                Ok(Ok(accounts)) if accounts.contains(account) => {
+                    Err("a webhook that names another account is taken for its own".into())
+                }
+                Ok(Ok(_) | Err(_)) => Ok(()),
+            },
+        );
+    }
+
     async fn forged(&self, report: &mut Report) {
         let [one, two] = &live();
         let genuine = self.signed(&self.body, one, NOW);
@@ -147,6 +170,12 @@ impl Post<'_> {
             self.refuses(&guessed, from_ref(one), "one signed with an empty secret")
                 .await,
         );
+        let keyless = self.signed(&self.body, &Secret::from(""), NOW);
+        report.note(
+            Clause::Forged,
+            self.refuses(&keyless, &[Secret::from("")], "what an empty secret signed")
+                .await,
+        );
         // Headers that aren't part of the signature may change, but some are.
         let mut refused = 0;
         for (name, value) in &genuine.headers {
@@ -156,7 +185,10 @@ impl Post<'_> {
                 headers,
                 body: self.body.clone(),
             };
-            refused += u32::from(self.verify(&forged, from_ref(one)).await.is_err());
+            if self.verify(&forged, from_ref(one)).await.is_err() {
+                refused += 1;
+                report.note(Clause::Forged, self.whole(&genuine, name).await);
+            }
         }
         report.note(
             Clause::Forged,
@@ -165,6 +197,34 @@ impl Post<'_> {
                 _ => Ok(()),
             },
         );
+    }
+
+    /// Whether no part of what a header is signed with will do. The shortest beginning that is taken ends where the
+    /// signature does, and says something of the secret.
+    async fn whole(&self, genuine: &Inbound, name: &HeaderName) -> Result<(), String> {
+        let [one, two] = &live();
+        let Some(value) = genuine.headers.get(name) else {
+            return Ok(());
+        };
+        let value = value.as_bytes();
+        for end in 0..value.len() {
+            let Ok(part) = HeaderValue::from_bytes(&value[..end]) else {
+                continue;
+            };
+            let mut cut = genuine.clone();
+            cut.headers.insert(name, part);
+            if self.verify(&cut, from_ref(one)).await.is_err() {
+                continue;
+            }
+            self.refuses(&cut, from_ref(two), "a webhook whose signature is cut off")
+                .await?;
+            let goes_on = value[end].is_ascii_alphanumeric() || b"+/-_".contains(&value[end]);
+            return match goes_on {
+                true => Err("the beginning of a signature is taken for all of it".into()),
+                false => Ok(()),
+            };
+        }
+        Ok(())
     }
 
     async fn altered(&self, report: &mut Report) {
@@ -236,6 +296,23 @@ impl Post<'_> {
             );
         }
     }
+}
+
+/// A body in which another account's name stands wherever `account` stands by itself. `None` where it stands nowhere.
+fn renamed(mut body: Value, account: &str) -> Option<Value> {
+    fn rename(value: &mut Value, account: &str) -> usize {
+        match value {
+            Value::String(text) if text == account => {
+                text.push_str("_other");
+                1
+            }
+            Value::Array(items) => items.iter_mut().map(|item| rename(item, account)).sum(),
+            Value::Object(fields) => fields.values_mut().map(|field| rename(field, account)).sum(),
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
+    }
+    let found = rename(&mut body, account);
+    (found > 0).then_some(body)
 }
 
 /// A header's value with its last digit or letter exchanged for another one.

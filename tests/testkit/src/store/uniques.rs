@@ -31,6 +31,7 @@ pub(super) async fn once<S: Store>(case: &mut Case<'_, S>) {
     }
     // Names are compared byte by byte, and an expired one is there until it is purged.
     let long = "n".repeat(512);
+    let near = format!("{}m", "n".repeat(511));
     let names = [
         "",
         "a",
@@ -42,6 +43,7 @@ pub(super) async fn once<S: Store>(case: &mut Case<'_, S>) {
         "_",
         "'; --",
         long.as_str(),
+        near.as_str(),
     ];
     for name in names {
         let mut made = unique(Scope::Idempotency, name, None);
