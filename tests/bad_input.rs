@@ -798,13 +798,10 @@ async fn a_method_that_no_account_takes_is_said_of_each() {
     let (runtime, clock) = Runtime::test(7);
     let world = World::from(runtime, clock, Sandbox::seeded(7), connectors, |builder| builder).await;
     let before = world.mark();
-    let voucher = PaymentMethod::Voucher {
-        scheme: "boleto".to_owned(),
-    };
     let new = NewIntent::payment(money!("1 EUR"));
     let error = world
         .payments
-        .create_and_confirm(&key("k"), new, voucher)
+        .create_and_confirm(&key("k"), new, voucher())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::NoRoute, "{error}");
@@ -972,4 +969,234 @@ async fn a_store_that_can_t_be_written_sends_nothing() {
         let reply = payments.capture(&k, id, CaptureAmount::Remaining).await.unwrap();
         assert_eq!(reply.replay, Replay::First);
     }
+}
+
+fn voucher() -> PaymentMethod {
+    PaymentMethod::Voucher {
+        scheme: "boleto".to_owned(),
+    }
+}
+
+/// A confirmation by another method closes the live attempt first, but only where the other can be sent.
+#[tokio::test]
+async fn a_confirmation_that_is_refused_leaves_the_live_attempt_alone() {
+    let once = |builder: paymux::OrchestratorBuilder| builder.policy(Policy::new().max_attempts(1));
+    let world = World::built(Shape::default(), &["main"], once).await;
+    let acting = world.pay("tok_redirect").await.intent().clone();
+    let before = world.mark();
+    let confirm = async |world: &World, id: &PaymentIntentId, method| {
+        let reply = world.payments.confirm(&key("again"), id, method).await;
+        reply.unwrap_err()
+    };
+    faulty(
+        &confirm(&world, acting.id(), card("tok_approve")).await,
+        "attempts",
+    );
+    assert_eq!(world.mark(), before, "no attempts are left");
+
+    let world = World::new().await;
+    let acting = world.pay("tok_redirect").await.intent().clone();
+    let before = world.mark();
+    let error = confirm(&world, acting.id(), voucher()).await;
+    assert_eq!(error.kind(), &ErrorKind::NoRoute, "{error}");
+    let gone = PaymentMethod::Wallet {
+        wallet: "apple_pay".to_owned(),
+        payload: serde_json::from_value(serde_json::Value::Null).unwrap(),
+    };
+    let error = confirm(&world, acting.id(), gone).await;
+    assert!(!error.faults().is_empty(), "{error}");
+    assert_eq!(world.mark(), before, "nobody takes the method");
+    let now = world.reread(&acting).await;
+    assert_eq!(now.status(), IntentStatus::RequiresAction);
+    world.sandbox.payer_approves(&world.handle(&now)).unwrap();
+
+    let world = World::new().await;
+    let end = paymux::Clock::now(&world.clock).after(HOUR);
+    let new = NewIntent::payment(money!("1 EUR")).expires_at(end);
+    let acting = world
+        .payments
+        .create_and_confirm(&key("k"), new, card("tok_redirect"))
+        .await
+        .unwrap()
+        .outcome;
+    world.clock.advance(HOUR);
+    let before = world.mark();
+    faulty(
+        &confirm(&world, acting.intent().id(), card("tok_approve")).await,
+        "expires_at",
+    );
+    assert_eq!(world.mark(), before, "its time is up");
+}
+
+/// A payment whose day comes without a method would wait for ever.
+#[tokio::test]
+async fn a_scheduled_payment_is_made_with_its_method() {
+    let world = World::new().await;
+    let tomorrow = paymux::Clock::now(&world.clock).after(DAY);
+    let new = || NewIntent::payment(money!("1 EUR")).scheduled_for(tomorrow);
+    let before = world.mark();
+    let made = world.payments.create_intent(&key("k"), new()).await;
+    faulty(&made.unwrap_err(), "scheduled_for");
+    let planned = world.payments.plan_create_intent(&key("k"), new()).await;
+    faulty(&planned.unwrap_err(), "scheduled_for");
+    assert_eq!(world.mark(), before);
+}
+
+#[tokio::test]
+async fn a_live_payment_returns_to_no_page_on_localhost() {
+    let world = World::new().await;
+    let live = world.paymux.tenant(Tenant::live("acme").unwrap());
+    let pages = ["http://localhost/x", "http://127.0.0.1:8080/x", "http://[::1]/x"];
+    let before = world.mark();
+    for page in pages {
+        let session = || NewSession::payment(money!("1 EUR"));
+        for (field, new) in [
+            ("return_url", session().return_url(page)),
+            ("success_url", session().success_url(page)),
+            ("cancel_url", session().cancel_url(page)),
+        ] {
+            assert!(world.payments.check_session(&new).await.is_ok(), "in test mode");
+            faulty(&live.check_session(&new).await.unwrap_err(), field);
+        }
+        let new = NewIntent::payment(money!("1 EUR")).return_url(page);
+        let made = live.create_intent(&key("k"), new).await;
+        faulty(&made.unwrap_err(), "return_url");
+    }
+    assert_eq!(world.mark(), before);
+    let new = NewIntent::payment(money!("1 EUR")).return_url("https://shop.example/x");
+    let made = live.create_intent(&key("k"), new).await.unwrap().outcome;
+    let change = IntentUpdate::new().return_url("http://localhost/x");
+    faulty(&live.update(&made, change).await.unwrap_err(), "return_url");
+}
+
+/// What the state or the account refuses says of which payment, and what may be done.
+#[tokio::test]
+async fn every_refusal_names_a_field_and_a_remedy() {
+    let mut seen = Vec::new();
+    let mut named = |what: &'static str, error: Option<Error>| {
+        let error = error.unwrap();
+        assert!(!error.faults().is_empty(), "{what}: {error}");
+        for fault in error.faults() {
+            assert!(
+                !fault.field.is_empty() && !fault.problem.is_empty() && !fault.remedy.is_empty(),
+                "{what}: {error}"
+            );
+        }
+        seen.push((what, error.code()));
+    };
+    let why = RefundReason::OrderCancelled;
+    let world = World::of(Shape::default().without(Ability::Cancel), &["main"]).await;
+    let p = &world.payments;
+    let paid = world.paid().await;
+    let id = paid.id();
+    named(
+        "confirm of a finished payment",
+        p.confirm(&key("1"), id, card("tok_approve")).await.err(),
+    );
+    named(
+        "capture of a finished payment",
+        p.capture(&key("2"), id, CaptureAmount::Remaining).await.err(),
+    );
+    named(
+        "cancel of a finished payment",
+        p.cancel(&key("3"), id).await.err(),
+    );
+    let held = world.authorized().await;
+    let part = CaptureAmount::Part(money!("30 EUR"), Rest::Keep);
+    let _ = p.capture(&key("4"), held.id(), part).await.unwrap();
+    named("void after capture", p.void(&key("5"), held.id()).await.err());
+    world.fault(Call::Authorize, FaultKind::DropAnswer);
+    let (doubtful, _) = unknown(world.pay("tok_approve").await);
+    let id = doubtful.id();
+    named("cancel while a call is open", p.cancel(&key("6"), id).await.err());
+    let refund = NewRefund::available(why.clone());
+    named(
+        "refund of nothing taken",
+        p.refund(&key("7"), id, refund.clone()).await.err(),
+    );
+    let strange = NewIntent::payment(money!("1.0000 CLF"));
+    named(
+        "a currency that nobody takes",
+        p.create_and_confirm(&key("8"), strange, card("tok_approve"))
+            .await
+            .err(),
+    );
+    let acting = world.pay("tok_redirect").await.intent().clone();
+    let id = acting.id();
+    named(
+        "confirm while the payer may act",
+        p.confirm(&key("9"), id, card("tok_approve")).await.err(),
+    );
+    named(
+        "cancel while the payer may act",
+        p.cancel(&key("10"), id).await.err(),
+    );
+    let one = |amount| NewIntent::payment(amount);
+    let _ = p.create_intent(&key("12"), one(money!("1 EUR"))).await.unwrap();
+    named(
+        "a key of another request",
+        p.create_intent(&key("12"), one(money!("2 EUR"))).await.err(),
+    );
+    let stale = p.update(&acting, IntentUpdate::new().reference("other")).await;
+    named("update while the payer may act", stale.err());
+    let other = world.paymux.tenant(Tenant::test("other").unwrap());
+    named("another tenant's", other.intent(paid.id()).await.err());
+    let elsewhere = ConnectorMap::shared([world.sandbox.connector("elsewhere")]).unwrap();
+    let gone = world.restarted(elsewhere).await;
+    named(
+        "an account that isn't registered",
+        gone.payments
+            .capture(&key("11"), held.id(), CaptureAmount::Remaining)
+            .await
+            .err(),
+    );
+    let world = World::of(Shape::default().refund_requires_settlement(), &["main"]).await;
+    let paid = world.paid().await;
+    named(
+        "refund of what isn't settled",
+        world.payments.refund(&key("1"), paid.id(), refund).await.err(),
+    );
+    let world = World::built(Shape::default(), &["main"], |builder| {
+        builder.policy(Policy::new().max_attempts(1))
+    })
+    .await;
+    let failed = world.pay("tok_decline_insufficient_funds").await;
+    let id = failed.intent().id();
+    named(
+        "confirm of a failed payment",
+        world
+            .payments
+            .confirm(&key("2"), id, card("tok_approve"))
+            .await
+            .err(),
+    );
+    let new = NewSession::payment(money!("1 EUR"));
+    let made = world.payments.create_session(&key("s"), new).await.unwrap();
+    let session = made.outcome.id();
+    let reply = world
+        .payments
+        .submit(&key("a"), session, card("tok_approve"))
+        .await;
+    assert!(reply.is_ok());
+    named(
+        "submit of a paid session",
+        world
+            .payments
+            .submit(&key("b"), session, card("tok_approve"))
+            .await
+            .err(),
+    );
+    let new = NewSession::payment(money!("1 EUR"));
+    let made = world.payments.create_session(&key("t"), new).await.unwrap();
+    let session = made.outcome.id();
+    world.pass(HOUR).await;
+    named(
+        "submit of an expired session",
+        world
+            .payments
+            .submit(&key("c"), session, card("tok_approve"))
+            .await
+            .err(),
+    );
+    assert!(seen.len() > 15, "{seen:?}");
 }
