@@ -17,7 +17,7 @@ use crate::risk::RiskVerdict;
 use crate::tenant::Tenant;
 
 impl Payments {
-    /// W1 of a confirmation, then its drive. `replaces`: the ended payment of the session that this one stands in for.
+    /// W1 of a confirmation, then its drive; a live attempt is closed first. `replaces`: the ended payment of the session that this one stands in for.
     pub(crate) async fn confirm_state(
         &self,
         claimed: Claimed,
@@ -28,17 +28,42 @@ impl Payments {
     ) -> Result<Reply<PaymentOutcome>> {
         let engine = &self.engine;
         let plan = self.confirmable(&state, &with).await?;
-        match engine.risk_before(&self.tenant, &state, &with.method).await? {
-            RiskVerdict::Allow => {}
-            verdict @ (RiskVerdict::Refuse | RiskVerdict::Hold) => {
-                return self.risk_refused(claimed, before, state, verdict, replaces).await;
-            }
-        }
+        let verdict = engine.risk_before(&self.tenant, &state, &with.method).await?;
         let ask = Ask {
             method: with.method,
             challenge: with.challenge,
             used: Some(claimed.key_use()),
         };
+        let (before, state) = match before {
+            Some(loaded) if loaded.state.status == IntentStatus::RequiresAction => {
+                // Whatever else refuses speaks before the live attempt is closed for another.
+                let now = engine.runtime.clock.now();
+                let _ = self.submitted(&state, replaces, now).await?;
+                let _ = engine.open_attempt(&self.tenant, &state, &plan, &ask).await?;
+                let closed = self.close_live(loaded, None).await?;
+                let state = closed.state.clone();
+                match state.status {
+                    IntentStatus::Created => (Some(closed), state),
+                    // The payer was quicker.
+                    status @ (IntentStatus::Scheduled
+                    | IntentStatus::RequiresAction
+                    | IntentStatus::Processing
+                    | IntentStatus::Authorized
+                    | IntentStatus::Captured
+                    | IntentStatus::Succeeded
+                    | IntentStatus::Voided
+                    | IntentStatus::Cancelled
+                    | IntentStatus::Failed) => return Err(Error::transition(status, "confirm")),
+                }
+            }
+            before => (before, state),
+        };
+        match verdict {
+            RiskVerdict::Allow => {}
+            RiskVerdict::Refuse | RiskVerdict::Hold => {
+                return self.risk_refused(claimed, before, state, verdict, replaces).await;
+            }
+        }
         let opened = engine.open_attempt(&self.tenant, &state, &plan, &ask).await?;
         let mut work = engine.work();
         let mut events = match &before {
@@ -78,15 +103,14 @@ impl Payments {
         }
     }
 
-    /// Checks the state, and routes.
+    /// Checks the state, and routes. A payment whose live attempt has to be closed first is checked as it will be then.
     async fn confirmable(&self, state: &Intent, with: &Confirm) -> Result<PlanRecord> {
         if let Some(open) = &state.open_op {
             return Err(Error::in_progress(Some(open.id)));
         }
         match state.status {
-            IntentStatus::Created => {}
+            IntentStatus::Created | IntentStatus::RequiresAction => {}
             status @ (IntentStatus::Scheduled
-            | IntentStatus::RequiresAction
             | IntentStatus::Processing
             | IntentStatus::Authorized
             | IntentStatus::Captured

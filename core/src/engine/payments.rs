@@ -248,10 +248,7 @@ impl Payments {
         if let Some(reply) = self.replay_payment(&claimed).await? {
             return Ok(reply);
         }
-        let mut loaded = self.load(id).await?;
-        if loaded.state.status == IntentStatus::RequiresAction && loaded.state.open_op.is_none() {
-            loaded = self.close_live(loaded, None).await?;
-        }
+        let loaded = self.load(id).await?;
         let state = loaded.state.clone();
         self.confirm_state(claimed, Some(loaded), state, with, None).await
     }
