@@ -126,8 +126,9 @@ fn expired(state: &Session) -> Error {
 pub(crate) fn observe(state: &Session, intent: &Intent, at: Timestamp) -> Option<SessionEvent> {
     let wanted = match intent.status {
         IntentStatus::Succeeded => SessionStatus::Succeeded,
-        // Held is paid where the host captures later; else the capture is still to come.
+        // Held is paid where the host captures later, once it is sure to stay; else the capture is still to come.
         IntentStatus::Authorized => match intent.capture_method {
+            CaptureMethod::Manual if intent.may_go_back() => SessionStatus::Processing,
             CaptureMethod::Manual => SessionStatus::Succeeded,
             CaptureMethod::Automatic => SessionStatus::Processing,
         },
