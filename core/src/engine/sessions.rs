@@ -161,6 +161,12 @@ impl Payments {
         }
         let command = Command::Submit { intent: intent.id };
         let events = session::decide(Some(&session.state), &command, at)?;
+        // A row of before the update of such a payment was refused.
+        if intent.amount != session.state.amount {
+            let problem = format!("the payment is over {}, its session isn't", intent.amount);
+            let remedy = "cancel the payment: the next submit makes one over the session's amount";
+            return Err(Error::invalid(Fault::new("amount", problem, remedy)));
+        }
         Ok(Some((session, events)))
     }
 
