@@ -615,10 +615,13 @@ impl Story {
                 let why = RefundReason::RequestedByCustomer;
                 let reply = Box::pin(payments.reverse(&verb, setting.id(), why)).await?;
                 Ok(match &reply.outcome {
-                    ReverseOutcome::Cancelled(void) | ReverseOutcome::Voided(void) => {
-                        said(void, void.intent())
-                    }
+                    ReverseOutcome::Cancelled(void)
+                    | ReverseOutcome::Voided(void)
+                    | ReverseOutcome::Released(void) => said(void, void.intent()),
                     ReverseOutcome::Refunded(refund) => said(refund, refund.refund()),
+                    ReverseOutcome::PartlyTaken { refunded, .. } => {
+                        said(&reply.outcome, refunded.as_ref().unwrap().refund())
+                    }
                 })
             }
             Self::Complete | Self::Return | Self::Fingerprint | Self::Challenged | Self::ChallengeFailed => {

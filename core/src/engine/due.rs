@@ -19,6 +19,7 @@ use crate::intent::{
     self, AttemptStatus, Challenge, Command, Ended, Happened, Intent, IntentEvent, IntentStatus,
     OperationKind, Rest, ReviewReason, RiskAfter,
 };
+use crate::outcome::ReverseOutcome;
 use crate::refund::RefundReason;
 use crate::risk::RiskVerdict;
 use crate::session::{self, Session, SessionStatus};
@@ -389,8 +390,23 @@ impl Inner {
             .payments(tenant)
             .reverse(&key, &intent, RefundReason::LateConfirmation)
             .await;
-        match reversed {
-            Ok(_) => self.drop_job(claim).await,
+        let undone = reversed.map(|reply| match reply.outcome {
+            ReverseOutcome::PartlyTaken { released, refunded } => released.err().or(refunded.err()),
+            ReverseOutcome::Cancelled(_)
+            | ReverseOutcome::Voided(_)
+            | ReverseOutcome::Refunded(_)
+            | ReverseOutcome::Released(_) => None,
+        });
+        match undone {
+            // The same key tries the part again that did nothing.
+            Ok(Some(error)) if error.retry() != Retry::Never => {
+                self.later(claim, self.policy.sync_every).await
+            }
+            Ok(Some(error)) => {
+                tracing::warn!(session = %session.state.id, %error, "a part of a late payment can't be given back by itself");
+                self.drop_job(claim).await
+            }
+            Ok(None) => self.drop_job(claim).await,
             Err(error) if error.retry() == Retry::Never => {
                 tracing::warn!(session = %session.state.id, %error, "a late payment can't be given back by itself");
                 self.drop_job(claim).await
