@@ -161,6 +161,9 @@ impl Operator {
         let open = self.unmoved(seen, loaded.version, |operation| {
             loaded.state.open_op.clone().filter(|open| open.id == operation)
         })?;
+        if open.stage == intent::OpStage::Prepared {
+            return Err(Error::in_progress(Some(open.id)));
+        }
         let part = loaded.state.allocation(open.id).cloned().ok_or_else(stale)?;
         let news = match &verdict {
             Verdict::Executed(amount, found) => {
