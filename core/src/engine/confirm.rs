@@ -28,7 +28,13 @@ impl Payments {
     ) -> Result<Reply<PaymentOutcome>> {
         let engine = &self.engine;
         let plan = self.confirmable(&state, &with).await?;
-        let verdict = engine.risk_before(&self.tenant, &state, &with.method).await?;
+        let verdict = match &before {
+            Some(_) => {
+                let verdict = engine.risk_before_again(&self.tenant, &state, &with.method);
+                verdict.await?
+            }
+            None => engine.risk_before(&self.tenant, &state, &with.method).await?,
+        };
         let ask = Ask {
             method: with.method,
             challenge: with.challenge,
@@ -187,6 +193,19 @@ impl Payments {
 }
 
 impl Inner {
+    /// The host's word on a payment that was made before: a person's is the last one, until the payment changes.
+    pub(crate) async fn risk_before_again(
+        &self,
+        tenant: &Tenant,
+        state: &Intent,
+        method: &PaymentMethod,
+    ) -> Result<RiskVerdict> {
+        match self.risk.is_some() && self.was_approved(tenant, state).await? {
+            true => Ok(RiskVerdict::Allow),
+            false => self.risk_before(tenant, state, method).await,
+        }
+    }
+
     /// The host's word on a payment before it is sent.
     pub(crate) async fn risk_before(
         &self,

@@ -218,10 +218,9 @@ impl Inner {
         method: crate::PaymentMethod,
         plan: intent::PlanRecord,
     ) -> Result<()> {
-        let verdict = match self.was_approved(tenant, &loaded.state).await? {
-            true => RiskVerdict::Allow,
-            false => self.risk_before(tenant, &loaded.state, &method).await?,
-        };
+        let verdict = self
+            .risk_before_again(tenant, &loaded.state, &method)
+            .await?;
         let said_no = match verdict {
             RiskVerdict::Allow => None,
             RiskVerdict::Refuse => Some(Command::Refuse),
@@ -258,7 +257,7 @@ impl Inner {
     }
 
     /// Whether a person let a payment pass that the host's check had held, and nothing has changed since.
-    async fn was_approved(&self, tenant: &Tenant, state: &Intent) -> Result<bool> {
+    pub(crate) async fn was_approved(&self, tenant: &Tenant, state: &Intent) -> Result<bool> {
         let query = Query {
             parent: Some(state.key()),
             statuses: vec![HOLD_APPROVED.to_owned()],
