@@ -113,6 +113,19 @@ impl Payments {
         self.create(key, new, None).await
     }
 
+    /// Checks a payment to be made. On its day a scheduled one is paid by itself, which takes a method.
+    fn check_new(&self, new: &NewIntent, method: Option<&PaymentMethod>) -> Result<()> {
+        new.check(self.limits(new.amount.currency()))?;
+        match (new.scheduled_for, method) {
+            (Some(_), None) => Err(Error::invalid(Fault::new(
+                "scheduled_for",
+                "nothing is there to pay with on that day",
+                "use Payments::schedule, which takes the method",
+            ))),
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+
     /// Makes a payment that is confirmed by itself at its time, with this method.
     ///
     /// # Errors
@@ -154,7 +167,7 @@ impl Payments {
             Before::Underway(..) => return Err(Error::in_progress(None)),
             Before::Nothing => {}
         }
-        new.check(self.limits(new.amount.currency()))?;
+        self.check_new(&new, method.as_ref())?;
         let planned = self.planned(&claimed, self.new_state(new, None, method)).await?;
         let (batch, value) = (planned.batch, planned.value);
         let work = super::commit::Work {
@@ -180,7 +193,7 @@ impl Payments {
         key: &IdempotencyKey,
         new: NewIntent,
     ) -> Result<Planned<PaymentIntent>> {
-        new.check(self.limits(new.amount.currency()))?;
+        self.check_new(&new, None)?;
         let claimed = Claimed::new("create_intent", key, &(&new, &None::<PaymentMethod>))?;
         self.planned(&claimed, self.new_state(new, None, None)).await
     }

@@ -61,7 +61,7 @@ impl NewIntent {
         self
     }
 
-    /// To be confirmed at that time, in the future.
+    /// To be confirmed at that time, in the future: for [`Payments::schedule`](crate::Payments::schedule).
     pub fn scheduled_for(mut self, at: Timestamp) -> Self {
         self.scheduled_for = Some(at);
         self
