@@ -133,10 +133,13 @@ impl Payments {
             return Err(Error::invalid(fault));
         }
         if state.is_held() {
-            return Err(Error::new(
-                ErrorKind::Forbidden,
-                "held for review: a person has to approve it first",
-            ));
+            let fault = Fault::new(
+                "id",
+                "the host's check holds it for review",
+                "let a person approve it: Operator::review",
+            );
+            let message = "held for review: a person has to approve it first";
+            return Err(Error::new(ErrorKind::Forbidden, message).with_faults(vec![fault]));
         }
         let counted = state
             .attempts
