@@ -22,6 +22,7 @@ use crate::store::RowKey;
 impl Payments {
     pub(crate) fn limits(&self, currency: Currency) -> Limits {
         Limits {
+            mode: self.tenant.mode(),
             cap_minor: self.engine.policy.cap_in(currency),
             now: self.engine.runtime.clock.now(),
         }

@@ -622,7 +622,7 @@ impl Payments {
         let mut faults = change
             .details
             .as_ref()
-            .map(intent::check_details)
+            .map(|details| intent::check_details(details, self.tenant.mode()))
             .unwrap_or_default();
         if let Some(amount) = change.amount {
             faults.extend(intent::check_amount(

@@ -253,7 +253,7 @@ impl NewSession {
         for (field, url) in urls {
             faults.extend(
                 url.as_deref()
-                    .and_then(|url| crate::intent::check_url(field, url)),
+                    .and_then(|url| crate::intent::check_url(field, url, limits.mode)),
             );
         }
         if !(300..=3_600).contains(&self.expires_in_secs) {
