@@ -184,10 +184,10 @@ impl Payments {
     }
 
     /// What [`Payments::create_intent`] would write, for a store that shares the host's transaction: see its
-    /// `commit_in`.
+    /// `commit_in`, which says so where the same request was written before.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with every bad field.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with every bad field; [`ErrorKind::IdempotencyMismatch`](crate::ErrorKind::IdempotencyMismatch).
     pub async fn plan_create_intent(
         &self,
         key: &IdempotencyKey,
@@ -195,6 +195,7 @@ impl Payments {
     ) -> Result<Planned<PaymentIntent>> {
         self.check_new(&new, None)?;
         let claimed = Claimed::new("create_intent", key, &(&new, &None::<PaymentMethod>))?;
+        let _ = self.engine.before::<Intent>(&self.tenant, &claimed).await?;
         self.planned(&claimed, self.new_state(new, None, None)).await
     }
 
