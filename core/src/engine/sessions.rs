@@ -215,6 +215,9 @@ impl Payments {
                 return Ok(after.view());
             }
         }
+        if events.is_empty() {
+            return Ok(session.view());
+        }
         let after = self.engine.include_session(&mut work, Some(&session), &events)?;
         self.engine.commit(&self.tenant, work).await?;
         Ok(after.view())
