@@ -462,6 +462,7 @@ impl OpenOp {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Ended {
     /// The host cancelled it.
+    #[serde(alias = "canceled")]
     Cancelled,
     /// Its time was up.
     Expired,

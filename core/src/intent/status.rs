@@ -23,6 +23,7 @@ pub enum IntentStatus {
     /// Authorized once, given back.
     Voided,
     /// Ended before anything was authorized.
+    #[serde(alias = "canceled")]
     Cancelled,
     /// Declined for good.
     Failed,
@@ -81,6 +82,7 @@ pub enum AttemptStatus {
     /// Declined.
     Declined,
     /// Closed before anything was authorized.
+    #[serde(alias = "canceled")]
     Cancelled,
     /// The money is held.
     Authorized,

@@ -32,6 +32,7 @@ pub enum SessionStatus {
     /// Its time is up; a new one may be made.
     Expired,
     /// Cancelled.
+    #[serde(alias = "canceled")]
     Cancelled,
 }
 
