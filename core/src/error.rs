@@ -87,7 +87,8 @@ impl ErrorKind {
     /// What a refusal of this kind is about, and what may be done. `None` where the request can't be at fault, or where
     /// more is known when the error is made.
     fn fault(&self) -> Option<Fault> {
-        let fault = |field: &'static str, problem: &str, remedy: &str| Some(Fault::new(field, problem, remedy));
+        let fault =
+            |field: &'static str, problem: &str, remedy: &str| Some(Fault::new(field, problem, remedy));
         match self {
             Self::InvalidTransition { current, command } => {
                 let problem = format!("it is {current}, which takes no `{command}`");

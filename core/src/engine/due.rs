@@ -218,9 +218,7 @@ impl Inner {
         method: crate::PaymentMethod,
         plan: intent::PlanRecord,
     ) -> Result<()> {
-        let verdict = self
-            .risk_before_again(tenant, &loaded.state, &method)
-            .await?;
+        let verdict = self.risk_before_again(tenant, &loaded.state, &method).await?;
         let said_no = match verdict {
             RiskVerdict::Allow => None,
             RiskVerdict::Refuse => Some(Command::Refuse),

@@ -103,6 +103,9 @@ fn open(state: &Session, command: &Command, at: Timestamp) -> Result<Option<Sess
         Command::Submit { intent } => SessionHappened::Submitted { intent: *intent },
         // It is where stepping back leads to.
         Command::StepBack if state.status == SessionStatus::Pending => return Ok(None),
+        Command::StepBack if state.status == SessionStatus::Failed => {
+            return Err(Error::illegal(state.status.as_str(), command.name()));
+        }
         Command::StepBack => SessionHappened::Moved {
             to: SessionStatus::Pending,
         },

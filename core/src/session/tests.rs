@@ -88,7 +88,12 @@ fn what_is_open_takes_these() {
     for status in [Pending, Processing, Failed] {
         let state = session(status);
         assert_eq!(after(&state, &Command::Submit { intent }), Ok(Processing));
-        assert_eq!(after(&state, &Command::StepBack), Ok(Pending));
+        let back = ErrorKind::InvalidTransition {
+            current: "failed",
+            command: "step_back",
+        };
+        let stepped = if status == Failed { Err(back) } else { Ok(Pending) };
+        assert_eq!(after(&state, &Command::StepBack), stepped);
         assert_eq!(
             after(&state, &Command::Expire(ExpiryReason::TimeIsUp)),
             Ok(Expired)
@@ -112,6 +117,14 @@ fn what_is_open_takes_these() {
             ("session_expired", 410)
         );
     }
+}
+
+#[test]
+fn stepping_back_is_an_event_of_a_payment_under_way_alone() {
+    let at = Timestamp::from_secs(1_100);
+    let events = |status| decide(Some(&session(status)), &Command::StepBack, at).unwrap();
+    assert_eq!(events(SessionStatus::Pending), []);
+    assert_eq!(events(SessionStatus::Processing).len(), 1);
 }
 
 const PAGE: &str = include_str!("table.md");
