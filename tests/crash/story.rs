@@ -86,7 +86,7 @@ stories! {
     ReverseCreated: "reversed before it is confirmed", "Cancelled";
     ReverseActing: "reversed at the bank's page", "Cancelled";
     ReverseHeld: "reversed while it is held", "Voided";
-    ReverseTakenInPart: "reversed when a part is taken", "Authorized";
+    ReverseTakenInPart: "reversed when a part is taken", "Succeeded";
     ReverseTaken: "reversed when it is taken", "Succeeded";
     Scheduled: "scheduled, its day comes", "Succeeded";
     IntentExpiry: "expired unconfirmed", "Cancelled";

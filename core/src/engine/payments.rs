@@ -412,10 +412,12 @@ impl Payments {
     }
 
     /// Undoes a payment by whichever verbs fit: cancel, void, release and refund. Its keys are its own: the same key may
-    /// have been one of any of these verbs.
+    /// have been one of any of these verbs. Where a part was captured it is two operations, one after the other: a
+    /// repetition with the same key goes on where the first call ended.
     ///
     /// # Errors
-    /// As that verb. Where a part was captured, an error of both verbs; an error of one is in the outcome.
+    /// As that verb. Where a part was captured and this call did something by one of two verbs, an error of the other is
+    /// in the outcome.
     pub async fn reverse(
         &self,
         key: &IdempotencyKey,
@@ -464,9 +466,17 @@ impl Payments {
         };
         let new = NewRefund::available(why);
         let refunded = self.make_refund("reverse_refund", key, id, new).await;
-        let replay = match (&released, &refunded) {
+        let replayed = |replay| replay == Replay::Replayed;
+        let replay = match (released.as_ref(), refunded.as_ref()) {
+            (Ok(one), Ok(two)) if replayed(one.replay) => two.replay,
+            // This call has moved nothing.
+            (Ok(one), Err(_)) if replayed(one.replay) => {
+                return refunded.map(|reply| reply.map(ReverseOutcome::Refunded));
+            }
+            (Err(_), Ok(two)) if replayed(two.replay) => {
+                return released.map(|reply| reply.map(ReverseOutcome::Released));
+            }
             (Err(_), Err(_)) => return refunded.map(|reply| reply.map(ReverseOutcome::Refunded)),
-            (Ok(one), Ok(two)) if one.replay == Replay::Replayed => two.replay,
             (Ok(_) | Err(_), Ok(_) | Err(_)) => Replay::First,
         };
         let outcome = ReverseOutcome::PartlyTaken {
