@@ -42,25 +42,10 @@ impl Payments {
         };
         let (before, state) = match before {
             Some(loaded) if loaded.state.status == IntentStatus::RequiresAction => {
-                // Whatever else refuses speaks before the live attempt is closed for another.
-                let now = engine.runtime.clock.now();
-                let _ = self.submitted(&state, replaces, now).await?;
-                let _ = engine.open_attempt(&self.tenant, &state, &plan, &ask).await?;
-                let closed = self.close_live(loaded, None).await?;
+                // Boxed, since a payment's first confirmation needn't carry it.
+                let closed = Box::pin(self.close_for_another(loaded, &plan, &ask)).await?;
                 let state = closed.state.clone();
-                match state.status {
-                    IntentStatus::Created => (Some(closed), state),
-                    // The payer was quicker.
-                    status @ (IntentStatus::Scheduled
-                    | IntentStatus::RequiresAction
-                    | IntentStatus::Processing
-                    | IntentStatus::Authorized
-                    | IntentStatus::Captured
-                    | IntentStatus::Succeeded
-                    | IntentStatus::Voided
-                    | IntentStatus::Cancelled
-                    | IntentStatus::Failed) => return Err(Error::transition(status, "confirm")),
-                }
+                (Some(closed), state)
             }
             before => (before, state),
         };
@@ -106,6 +91,36 @@ impl Payments {
                 Some(reply) => Ok(reply),
                 None => Err(failure.into()),
             },
+        }
+    }
+
+    /// Closes the live attempt for another one. Whatever refuses that one speaks before it.
+    async fn close_for_another(
+        &self,
+        loaded: Loaded<Intent>,
+        plan: &PlanRecord,
+        ask: &Ask,
+    ) -> Result<Loaded<Intent>> {
+        let engine = &self.engine;
+        let _ = self
+            .submitted(&loaded.state, None, engine.runtime.clock.now())
+            .await?;
+        let _ = engine
+            .open_attempt(&self.tenant, &loaded.state, plan, ask)
+            .await?;
+        let closed = self.close_live(loaded, None).await?;
+        match closed.state.status {
+            IntentStatus::Created => Ok(closed),
+            // The payer was quicker.
+            status @ (IntentStatus::Scheduled
+            | IntentStatus::RequiresAction
+            | IntentStatus::Processing
+            | IntentStatus::Authorized
+            | IntentStatus::Captured
+            | IntentStatus::Succeeded
+            | IntentStatus::Voided
+            | IntentStatus::Cancelled
+            | IntentStatus::Failed) => Err(Error::transition(status, "confirm")),
         }
     }
 
