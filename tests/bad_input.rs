@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use paymux::connector::Ability;
+use paymux::routing::{Plan, RouteFacts, Router};
 use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
 use paymux::store::*;
 use paymux::{
@@ -798,13 +799,10 @@ async fn a_method_that_no_account_takes_is_said_of_each() {
     let (runtime, clock) = Runtime::test(7);
     let world = World::from(runtime, clock, Sandbox::seeded(7), connectors, |builder| builder).await;
     let before = world.mark();
-    let voucher = PaymentMethod::Voucher {
-        scheme: "boleto".to_owned(),
-    };
     let new = NewIntent::payment(money!("1 EUR"));
     let error = world
         .payments
-        .create_and_confirm(&key("k"), new, voucher)
+        .create_and_confirm(&key("k"), new, voucher())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::NoRoute, "{error}");
@@ -972,4 +970,206 @@ async fn a_store_that_can_t_be_written_sends_nothing() {
         let reply = payments.capture(&k, id, CaptureAmount::Remaining).await.unwrap();
         assert_eq!(reply.replay, Replay::First);
     }
+}
+
+fn voucher() -> PaymentMethod {
+    PaymentMethod::Voucher {
+        scheme: "boleto".to_owned(),
+    }
+}
+
+/// Blocks all that isn't a card or in a wallet.
+#[derive(Debug)]
+struct CardsAlone;
+
+impl Router for CardsAlone {
+    fn route(&self, facts: &RouteFacts<'_>) -> Plan {
+        let cards = matches!(
+            facts.method,
+            PaymentMethod::CardToken { .. } | PaymentMethod::Wallet { .. }
+        );
+        match cards {
+            true => facts.candidates.iter().fold(Plan::new(), |plan, candidate| {
+                plan.then(candidate.account.clone(), "it is there")
+            }),
+            false => Plan::block("no vouchers"),
+        }
+    }
+}
+
+/// A confirmation by another method closes the live attempt first, but only where the other can be sent.
+#[tokio::test]
+async fn a_confirmation_that_is_refused_leaves_the_live_attempt_alone() {
+    let once = |builder: paymux::OrchestratorBuilder| builder.policy(Policy::new().max_attempts(1));
+    let world = World::built(Shape::default(), &["main"], once).await;
+    let acting = world.pay("tok_redirect").await.intent().clone();
+    let before = world.mark();
+    let confirm = async |world: &World, id: &PaymentIntentId, method| {
+        let reply = world.payments.confirm(&key("again"), id, method).await;
+        reply.unwrap_err()
+    };
+    faulty(
+        &confirm(&world, acting.id(), card("tok_approve")).await,
+        "attempts",
+    );
+    assert_eq!(world.mark(), before, "no attempts are left");
+
+    let world = World::built(Shape::default(), &["main"], |builder| builder.router(CardsAlone)).await;
+    let acting = world.pay("tok_redirect").await.intent().clone();
+    let before = world.mark();
+    let error = confirm(&world, acting.id(), voucher()).await;
+    assert_eq!(error.kind(), &ErrorKind::Forbidden, "{error}");
+    let gone = PaymentMethod::Wallet {
+        wallet: "apple_pay".to_owned(),
+        payload: Volatile::default(),
+    };
+    let error = confirm(&world, acting.id(), gone).await;
+    assert!(!error.faults().is_empty(), "{error}");
+    assert_eq!(world.mark(), before, "nobody takes the method");
+    let now = world.reread(&acting).await;
+    assert_eq!(now.status(), IntentStatus::RequiresAction);
+    world.sandbox.payer_approves(&world.handle(&now)).unwrap();
+
+    let world = World::new().await;
+    let end = paymux::Clock::now(&world.clock).after(HOUR);
+    let new = NewIntent::payment(money!("1 EUR")).expires_at(end);
+    let acting = world
+        .payments
+        .create_and_confirm(&key("k"), new, card("tok_redirect"))
+        .await
+        .unwrap()
+        .outcome;
+    world.clock.advance(HOUR);
+    let before = world.mark();
+    faulty(
+        &confirm(&world, acting.intent().id(), card("tok_approve")).await,
+        "expires_at",
+    );
+    assert_eq!(world.mark(), before, "its time is up");
+}
+
+/// A payment whose day comes without a method would wait for ever.
+#[tokio::test]
+async fn a_scheduled_payment_is_made_with_its_method() {
+    let world = World::new().await;
+    let tomorrow = paymux::Clock::now(&world.clock).after(DAY);
+    let new = || NewIntent::payment(money!("1 EUR")).scheduled_for(tomorrow);
+    let before = world.mark();
+    let made = world.payments.create_intent(&key("k"), new()).await;
+    faulty(&made.unwrap_err(), "scheduled_for");
+    let planned = world.payments.plan_create_intent(&key("k"), new()).await;
+    faulty(&planned.unwrap_err(), "scheduled_for");
+    assert_eq!(world.mark(), before);
+}
+
+#[tokio::test]
+async fn a_live_payment_returns_to_no_page_on_localhost() {
+    let world = World::new().await;
+    let live = world.paymux.tenant(Tenant::live("acme").unwrap());
+    let pages = ["http://localhost/x", "http://127.0.0.1:8080/x", "http://[::1]/x"];
+    let before = world.mark();
+    for page in pages {
+        let session = || NewSession::payment(money!("1 EUR"));
+        for (field, new) in [
+            ("return_url", session().return_url(page)),
+            ("success_url", session().success_url(page)),
+            ("cancel_url", session().cancel_url(page)),
+        ] {
+            assert!(world.payments.check_session(&new).await.is_ok(), "in test mode");
+            faulty(&live.check_session(&new).await.unwrap_err(), field);
+        }
+        let new = NewIntent::payment(money!("1 EUR")).return_url(page);
+        let made = live.create_intent(&key("k"), new).await;
+        faulty(&made.unwrap_err(), "return_url");
+    }
+    assert_eq!(world.mark(), before);
+    let new = NewIntent::payment(money!("1 EUR")).return_url("https://shop.example/x");
+    let made = live.create_intent(&key("k"), new).await.unwrap().outcome;
+    let change = IntentUpdate::new().return_url("http://localhost/x");
+    faulty(&live.update(&made, change).await.unwrap_err(), "return_url");
+}
+
+/// What the state or the account refuses says of what, and what may be done.
+#[track_caller]
+fn named<T: std::fmt::Debug>(refused: paymux::Result<T>) {
+    let error = refused.unwrap_err();
+    assert!(!error.faults().is_empty(), "{error}");
+    for fault in error.faults() {
+        assert!(
+            !fault.field.is_empty() && !fault.problem.is_empty() && !fault.remedy.is_empty(),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_by_a_payment_s_state_names_a_field_and_a_remedy() {
+    let world = World::of(Shape::default().without(Ability::Cancel), &["main"]).await;
+    let p = &world.payments;
+    let paid = world.paid().await;
+    named(p.confirm(&key("1"), paid.id(), card("tok_approve")).await);
+    named(p.capture(&key("2"), paid.id(), CaptureAmount::Remaining).await);
+    named(p.cancel(&key("3"), paid.id()).await);
+    let held = world.authorized().await;
+    let part = CaptureAmount::Part(money!("30 EUR"), Rest::Keep);
+    let _ = p.capture(&key("4"), held.id(), part).await.unwrap();
+    named(p.void(&key("5"), held.id()).await);
+    let acting = world.pay("tok_redirect").await.intent().clone();
+    named(p.confirm(&key("6"), acting.id(), card("tok_approve")).await);
+    named(p.cancel(&key("7"), acting.id()).await);
+    let change = IntentUpdate::new().reference("other");
+    named(p.update(&acting, change.clone()).await);
+    named(p.update(&held, change).await);
+    let other = world.paymux.tenant(Tenant::test("other").unwrap());
+    named(other.intent(paid.id()).await);
+}
+
+#[tokio::test]
+async fn a_refusal_by_what_is_open_or_was_asked_names_a_field_and_a_remedy() {
+    let world = World::new().await;
+    let p = &world.payments;
+    let paid = world.paid().await;
+    world.fault(Call::Authorize, FaultKind::DropAnswer);
+    let (doubtful, _) = unknown(world.pay("tok_approve").await);
+    let refund = NewRefund::available(RefundReason::OrderCancelled);
+    named(p.cancel(&key("1"), doubtful.id()).await);
+    named(p.refund(&key("2"), doubtful.id(), refund).await);
+    let new = NewIntent::payment;
+    let strange = new(money!("1.0000 CLF"));
+    named(
+        p.create_and_confirm(&key("3"), strange, card("tok_approve"))
+            .await,
+    );
+    let _ = p.create_intent(&key("4"), new(money!("1 EUR"))).await.unwrap();
+    named(p.create_intent(&key("4"), new(money!("2 EUR"))).await);
+    let elsewhere = ConnectorMap::shared([world.sandbox.connector("elsewhere")]).unwrap();
+    let gone = world.restarted(elsewhere).await;
+    let part = NewRefund::part(money!("1 EUR"), RefundReason::OrderCancelled);
+    named(gone.payments.refund(&key("5"), paid.id(), part).await);
+}
+
+#[tokio::test]
+async fn a_refusal_of_what_is_over_or_not_settled_names_a_field_and_a_remedy() {
+    let settles = Shape::default().refund_requires_settlement();
+    let world = World::built(settles, &["main"], |builder| {
+        builder.policy(Policy::new().max_attempts(1))
+    })
+    .await;
+    let p = &world.payments;
+    let refund = NewRefund::available(RefundReason::OrderCancelled);
+    named(p.refund(&key("1"), world.paid().await.id(), refund).await);
+    let failed = world.pay("tok_decline_insufficient_funds").await;
+    let id = failed.intent().id();
+    named(p.confirm(&key("2"), id, card("tok_approve")).await);
+    let open = async |name: &str| {
+        let new = NewSession::payment(money!("1 EUR"));
+        let made = p.create_session(&key(name), new).await.unwrap();
+        *made.outcome.id()
+    };
+    let submit = async |name: &str, id: &SessionId| p.submit(&key(name), id, card("tok_approve")).await;
+    let (paid, late) = (open("s").await, open("t").await);
+    let _ = submit("a", &paid).await.unwrap();
+    named(submit("b", &paid).await);
+    world.pass(HOUR).await;
+    named(submit("c", &late).await);
 }

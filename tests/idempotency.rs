@@ -447,9 +447,39 @@ async fn a_key_is_one_for_each_verb() {
         .await
         .unwrap();
     assert_eq!(captured.replay, Replay::First);
-    let refund = NewRefund::available(RefundReason::GoodsReturned);
+    let refund = NewRefund::part(money!("30 EUR"), RefundReason::GoodsReturned);
     let refunded = world.payments.refund(&key("k"), held.id(), refund).await.unwrap();
     assert_eq!(refunded.replay, Replay::First);
+    let why = || RefundReason::GoodsReturned;
+    let reversed = world.payments.reverse(&key("k"), held.id(), why()).await.unwrap();
+    assert_eq!(reversed.replay, Replay::First);
+    let again = world.payments.reverse(&key("k"), held.id(), why()).await.unwrap();
+    assert_eq!(again.replay, Replay::Replayed);
+    let other = world.authorized().await;
+    let error = world.payments.reverse(&key("k"), other.id(), why()).await;
+    assert_eq!(error.unwrap_err().kind(), &ErrorKind::IdempotencyMismatch);
+    let voided = world.payments.void(&key("k"), other.id()).await.unwrap();
+    assert_eq!(voided.replay, Replay::First);
+    let reversed = world.payments.reverse(&key("l"), held.id(), why()).await;
+    assert_eq!(
+        reversed.unwrap_err().kind(),
+        &ErrorKind::Invalid,
+        "nothing is left"
+    );
+    let totals = *world.reread(&held).await.totals();
+    assert_eq!((totals.captured, totals.refunded), (10_000, 10_000));
+}
+
+#[tokio::test]
+async fn a_plan_with_a_key_of_another_request_is_refused() {
+    let world = World::new().await;
+    let one = || NewIntent::payment(money!("1 EUR"));
+    let made = world.payments.create_intent(&key("k"), one()).await;
+    let _ = made.unwrap();
+    let planned = world.payments.plan_create_intent(&key("k"), new()).await;
+    assert_eq!(planned.unwrap_err().kind(), &ErrorKind::IdempotencyMismatch);
+    let same = world.payments.plan_create_intent(&key("k"), one()).await;
+    assert!(same.is_ok(), "its commit says that it is there already");
 }
 
 #[tokio::test]

@@ -129,6 +129,78 @@ async fn a_person_who_found_the_charge_settles_it_as_executed() {
     assert_eq!(world.handle(&now), handle);
 }
 
+/// Two accounts are never mixed up, nor a refund taken for a payment.
+#[tokio::test]
+async fn a_person_settles_by_an_identifier_of_the_account_that_was_asked() {
+    let world = World::of(Shape::bare(), &["main", "second"]).await;
+    let (intent, seen) = unknown(world.pay("tok_charged_answer_lost").await);
+    let ada = world.payments.operator(Actor::person("ada"));
+    let settle = async |seen: &UnknownOutcome, amount, name, kind| {
+        let found = ProviderRef {
+            account: account(name),
+            kind,
+            id: "theirs".to_owned(),
+        };
+        let verdict = Verdict::Executed(amount, Some(found));
+        ada.settle_by_hand(seen, verdict, Evidence::note("seen")).await
+    };
+    let whole = money!("100 EUR");
+    let before = world.mark();
+    for (name, kind) in [
+        ("second", ProviderKind::Payment),
+        ("main", ProviderKind::Refund),
+        ("main", ProviderKind::Capture),
+    ] {
+        let error = settle(&seen, whole, name, kind).await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Invalid, "{name} {kind:?}");
+        assert_eq!(error.faults()[0].field, "verdict");
+    }
+    assert_eq!(world.mark(), before);
+    let paid = settle(&seen, whole, "main", ProviderKind::Payment).await;
+    assert!(paid.is_ok());
+    world.fault(Call::Refund, FaultKind::DropAnswer);
+    let part = NewRefund::part(money!("40 EUR"), RefundReason::GoodsReturned);
+    let reply = world.payments.refund(&key("r"), intent.id(), part).await.unwrap();
+    let RefundOutcome::Unknown { unknown: seen, .. } = reply.outcome else {
+        panic!()
+    };
+    let part = money!("40 EUR");
+    let before = world.mark();
+    for (name, kind) in [("second", ProviderKind::Refund), ("main", ProviderKind::Payment)] {
+        let error = settle(&seen, part, name, kind).await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Invalid, "{name} {kind:?}");
+    }
+    assert_eq!(world.mark(), before);
+    assert!(settle(&seen, part, "main", ProviderKind::Refund).await.is_ok());
+}
+
+/// Whoever holds the lease may be sending it at this moment.
+#[tokio::test]
+async fn a_refund_whose_call_may_be_under_way_is_not_settled_by_hand() {
+    for world in World::each(Shape::default(), &["main"]).await {
+        let intent = world.paid().await;
+        world.store.breaks_after(1);
+        let new = NewRefund::part(money!("60 EUR"), RefundReason::OrderCancelled);
+        let said = world.payments.refund(&key("r"), intent.id(), new).await.unwrap();
+        world.store.mended();
+        let RefundOutcome::Unknown { unknown, .. } = said.outcome else {
+            panic!("{said:?}")
+        };
+        let ada = world.payments.operator(Actor::person("ada"));
+        let before = world.mark();
+        for verdict in [Verdict::NotExecuted, Verdict::Executed(money!("60 EUR"), None)] {
+            let note = Evidence::note("not seen");
+            let error = ada.settle_by_hand(&unknown, verdict, note).await.unwrap_err();
+            let operation = unknown.operation().copied();
+            assert_eq!(error.kind(), &ErrorKind::OperationInProgress { operation });
+        }
+        assert_eq!(world.mark(), before);
+        world.pass(HOUR).await;
+        let totals = *world.reread(&intent).await.totals();
+        assert_eq!((totals.refunded, totals.refund_pending), (6_000, 0));
+    }
+}
+
 #[tokio::test]
 async fn abandoning_waits_for_its_time_and_a_late_success_is_given_back() {
     let world = World::of(Shape::bare(), &["main"]).await;

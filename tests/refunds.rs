@@ -331,17 +331,117 @@ async fn a_payment_is_reversed_by_what_its_status_needs() {
     assert!(matches!(outcome, ReverseOutcome::Voided(_)), "{outcome:?}");
     let error = reverse("again", &held).await.unwrap_err();
     assert_eq!(error.code(), "invalid_transition");
-    let partly = world.authorized().await;
+    let paid = world.paid().await;
+    let outcome = reverse("e", &paid).await.unwrap();
+    assert!(matches!(outcome, ReverseOutcome::Refunded(_)), "{outcome:?}");
+    assert_eq!(given(&world.reread(&paid).await), (10_000, 0, 0));
+}
+
+/// 60 of 100 EUR, taken; 40 still held.
+async fn partly_taken(world: &World) -> PaymentIntent {
+    let held = world.authorized().await;
     let some = CaptureAmount::Part(money!("60 EUR"), Rest::Keep);
-    let _ = world
-        .payments
-        .capture(&key("p"), partly.id(), some)
-        .await
-        .unwrap();
-    for (name, intent, minor) in [("d", &partly, 6_000), ("e", &world.paid().await, 10_000)] {
-        let outcome = reverse(name, intent).await.unwrap();
-        assert!(matches!(outcome, ReverseOutcome::Refunded(_)), "{outcome:?}");
-        assert_eq!(given(&world.reread(intent).await), (minor, 0, 0));
+    let _ = world.payments.capture(&key("p"), held.id(), some).await.unwrap();
+    held
+}
+
+fn held_at(world: &World) -> i64 {
+    let ledger = world.sandbox.ledger();
+    let charges = ledger.live_charges("order");
+    charges.iter().map(|charge| charge.held().minor()).sum()
+}
+
+#[tokio::test]
+async fn a_payment_that_is_taken_in_part_is_reversed_whole() {
+    for world in World::each(Shape::default(), &["main"]).await {
+        let why = || RefundReason::OrderCancelled;
+        let partly = partly_taken(&world).await;
+        let reverse = async || {
+            world
+                .payments
+                .reverse(&key("r"), partly.id(), why())
+                .await
+                .unwrap()
+        };
+        let both = reverse().await;
+        let ReverseOutcome::PartlyTaken { released, refunded } = &both.outcome else {
+            panic!("{both:?}")
+        };
+        assert!(matches!(released, Ok(VoidOutcome::Voided(_))), "{released:?}");
+        assert!(
+            matches!(refunded, Ok(RefundOutcome::Succeeded(_))),
+            "{refunded:?}"
+        );
+        assert_eq!((both.replay, held_at(&world)), (Replay::First, 0));
+        assert_eq!(given(&world.reread(&partly).await), (6_000, 0, 0));
+        let before = world.mark();
+        let again = reverse().await;
+        assert_eq!(again.replay, Replay::Replayed);
+        assert!(
+            matches!(again.outcome, ReverseOutcome::PartlyTaken { .. }),
+            "{again:?}"
+        );
+        assert_eq!(world.mark(), before);
+    }
+}
+
+/// Where what was taken is given back already, the rest is what there is to give up.
+#[tokio::test]
+async fn a_payment_whose_part_is_refunded_is_reversed_by_a_release() {
+    let world = World::new().await;
+    let why = || RefundReason::OrderCancelled;
+    let partly = partly_taken(&world).await;
+    let _ = refund(&world, "f", &partly, available()).await;
+    for replay in [Replay::First, Replay::Replayed] {
+        let reply = world
+            .payments
+            .reverse(&key("r"), partly.id(), why())
+            .await
+            .unwrap();
+        let released = matches!(reply.outcome, ReverseOutcome::Released(VoidOutcome::Voided(_)));
+        assert!(released && reply.replay == replay, "{reply:?}");
+    }
+    assert_eq!((held_at(&world), world.sandbox.ledger().refunds().len()), (0, 1));
+}
+
+/// Each leg says what became of it; the same key tries the one again that moved nothing.
+#[tokio::test]
+async fn a_leg_of_a_reversal_that_did_nothing_is_tried_again_with_the_same_key() {
+    for call in [Call::Void, Call::Refund] {
+        let world = World::new().await;
+        let partly = partly_taken(&world).await;
+        world.fault(call, FaultKind::Refuse(429));
+        let why = || RefundReason::OrderCancelled;
+        let reverse = async || {
+            world
+                .payments
+                .reverse(&key("r"), partly.id(), why())
+                .await
+                .unwrap()
+        };
+        let first = reverse().await;
+        let ReverseOutcome::PartlyTaken { released, refunded } = &first.outcome else {
+            panic!("{first:?}")
+        };
+        let failed = match call {
+            Call::Void => released.as_ref().err(),
+            _refund => refunded.as_ref().err(),
+        };
+        assert_eq!(failed.unwrap().code(), "not_executed", "{call:?}");
+        assert_eq!(
+            (released.is_err(), refunded.is_err()),
+            (call == Call::Void, call == Call::Refund)
+        );
+        let second = reverse().await;
+        let ReverseOutcome::PartlyTaken { released, refunded } = &second.outcome else {
+            panic!("{second:?}")
+        };
+        assert!(released.is_ok() && refunded.is_ok(), "{second:?}");
+        assert_eq!(
+            (held_at(&world), given(&world.reread(&partly).await)),
+            (0, (6_000, 0, 0))
+        );
+        assert_eq!(world.sandbox.ledger().refunds().len(), 1);
     }
 }
 

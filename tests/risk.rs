@@ -475,3 +475,84 @@ async fn a_check_that_can_t_be_asked_is_asked_ever_less_often() {
     }
     assert!((24..=48).contains(&looks), "{looks} in a day");
 }
+
+/// What is held isn't paid before the check has let it pass: refused, it goes back, and the buyer pays anew.
+#[tokio::test]
+async fn a_session_is_paid_once_the_check_has_let_its_authorization_pass() {
+    let open = async |world: &World| {
+        let new = NewSession::payment(money!("100 EUR"))
+            .capture(CaptureMethod::Manual)
+            .reference("order");
+        let reply = world.payments.create_session(&key("s"), new).await;
+        let id = *reply.unwrap().outcome.id();
+        let pay = world.payments.submit(&key("a"), &id, card("tok_approve")).await;
+        (id, pay.unwrap().outcome.intent().clone())
+    };
+    let status = async |world: &World, id: &paymux::SessionId| {
+        let session = world.payments.session(id).await;
+        session.unwrap().status()
+    };
+    let stages = RiskStages::BeforeAndAfter;
+    for world in worlds(stages, &[Some(RiskVerdict::Refuse)]).await {
+        let (id, intent) = open(&world).await;
+        assert_eq!(status(&world, &id).await, SessionStatus::Processing);
+        world.recover().await;
+        assert_eq!(world.reread(&intent).await.status(), IntentStatus::Voided);
+        assert!(world.sandbox.ledger().live_charges("order").is_empty());
+        assert_eq!(status(&world, &id).await, SessionStatus::Pending);
+        let again = world.payments.submit(&key("b"), &id, card("tok_approve")).await;
+        assert!(again.is_ok(), "{again:?}");
+        world.recover().await;
+        assert_eq!(status(&world, &id).await, SessionStatus::Succeeded);
+    }
+    for verdict in [ReviewVerdict::Approve, ReviewVerdict::Refuse] {
+        for world in worlds(stages, &[Some(RiskVerdict::Hold)]).await {
+            let (id, intent) = open(&world).await;
+            world.pass(3 * HOUR).await;
+            assert_eq!(status(&world, &id).await, SessionStatus::Processing, "it is held");
+            let ada = world.payments.operator(Actor::person("ada"));
+            let _ = ada
+                .review(intent.id(), verdict, Evidence::note("looked"))
+                .await
+                .unwrap();
+            let becomes = match verdict {
+                ReviewVerdict::Approve => SessionStatus::Succeeded,
+                ReviewVerdict::Refuse => SessionStatus::Pending,
+            };
+            assert_eq!(status(&world, &id).await, becomes);
+        }
+    }
+}
+
+/// A person's word holds for the payment as it was seen: the check, which says what it said before, isn't asked again.
+#[tokio::test]
+async fn what_a_person_approved_is_paid_and_what_changed_since_is_checked_again() {
+    let holds = [Some(RiskVerdict::Hold); 4];
+    for world in worlds(RiskStages::Before, &holds).await {
+        let held = world.pay("tok_approve").await.intent().clone();
+        let ada = world.payments.operator(Actor::person("ada"));
+        let approve = async || {
+            let note = Evidence::note("known payer");
+            ada.review(held.id(), ReviewVerdict::Approve, note).await.unwrap()
+        };
+        let confirm = async |name: &str| {
+            let reply = world
+                .payments
+                .confirm(&key(name), held.id(), card("tok_approve"))
+                .await;
+            reply.unwrap().outcome
+        };
+        let approved = approve().await;
+        world.clock.advance(MINUTE);
+        let more = paymux::IntentUpdate::new().amount(money!("1000 EUR"));
+        let _ = world.payments.update(&approved, more).await.unwrap();
+        let outcome = confirm("b").await;
+        reviewed(outcome.intent(), ReviewReason::RiskHold);
+        assert_eq!(world.posts(), 0);
+        world.clock.advance(MINUTE);
+        let _ = approve().await;
+        let outcome = confirm("c").await;
+        assert!(matches!(outcome, PaymentOutcome::Succeeded(_)), "{outcome:?}");
+        assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+    }
+}

@@ -7,8 +7,8 @@ mod support;
 use paymux::connector::Ability;
 use paymux::sandbox::{Call, FaultKind, Shape};
 use paymux::{
-    AcceptDuplicateRisk, ErrorKind, ExpiryReason, IntentQuery, IntentStatus, NewSession, OnLatePayment,
-    OnLateSuccess, PaymentIntent, Policy, SessionId, SessionStatus, prelude::*,
+    AcceptDuplicateRisk, ErrorKind, ExpiryReason, IntentQuery, IntentStatus, IntentUpdate, NewSession,
+    OnLatePayment, OnLateSuccess, PaymentIntent, Policy, ReviewReason, SessionId, SessionStatus, prelude::*,
 };
 use support::*;
 
@@ -355,4 +355,137 @@ async fn money_for_a_cancelled_session_goes_where_the_host_said() {
             );
         }
     }
+}
+
+/// What is given back in the same step was never paid: the buyer pays anew.
+#[tokio::test]
+async fn a_part_that_is_given_back_pays_no_session() {
+    for world in World::each(Shape::default(), &["main"]).await {
+        let new = NewSession::payment(money!("100 EUR"))
+            .capture(CaptureMethod::Manual)
+            .reference("order");
+        let made = world.payments.create_session(&key("s"), new).await.unwrap();
+        let id = *made.outcome.id();
+        let part = submit(&world, "a", &id, "tok_partially_authorized").await;
+        assert_eq!(part.intent().status(), IntentStatus::Voided);
+        assert!(world.sandbox.ledger().live_charges("order").is_empty());
+        assert_eq!(status(&world, &id).await, SessionStatus::Pending);
+        let paid = submit(&world, "b", &id, "tok_approve").await;
+        assert!(matches!(paid, PaymentOutcome::Authorized(_)), "{paid:?}");
+        assert_ne!(paid.intent().id(), part.intent().id());
+        assert_eq!(status(&world, &id).await, SessionStatus::Succeeded);
+    }
+}
+
+/// A part that should go back and doesn't is no payment of the whole, and doesn't lapse with the session either.
+#[tokio::test]
+async fn a_part_whose_void_is_refused_pays_no_session() {
+    let world = World::new().await;
+    let new = NewSession::payment(money!("100 EUR"))
+        .capture(CaptureMethod::Manual)
+        .reference("order");
+    let made = world.payments.create_session(&key("s"), new).await.unwrap();
+    let id = *made.outcome.id();
+    world.fault(Call::Void, FaultKind::Refuse(429));
+    let part = submit(&world, "a", &id, "tok_partially_authorized").await;
+    reviewed(
+        &world.reread(part.intent()).await,
+        ReviewReason::PartialAuthorization,
+    );
+    assert_eq!(status(&world, &id).await, SessionStatus::Processing);
+    world.pass(3 * HOUR).await;
+    assert_eq!(status(&world, &id).await, SessionStatus::Processing);
+}
+
+#[tokio::test]
+async fn the_amount_of_a_sessions_payment_stays() {
+    for other in [money!("1 EUR"), money!("1000 EUR")] {
+        let world = World::new().await;
+        let id = open(&world).await;
+        let declined = submit(&world, "a", &id, "tok_decline_insufficient_funds").await;
+        let intent = world.reread(declined.intent()).await;
+        let before = world.mark();
+        let change = IntentUpdate::new().amount(other);
+        let refused = world.payments.update(&intent, change).await.unwrap_err();
+        assert_eq!(refused.kind(), &ErrorKind::Invalid);
+        assert_eq!(refused.faults()[0].field, "amount");
+        assert_eq!(world.mark(), before);
+        let same = IntentUpdate::new().amount(money!("100 EUR")).reference("order");
+        assert!(world.payments.update(&intent, same).await.is_ok());
+        let paid = submit(&world, "b", &id, "tok_approve").await;
+        assert!(matches!(paid, PaymentOutcome::Succeeded(_)), "{paid:?}");
+        let ledger = world.sandbox.ledger();
+        let charges = ledger.live_charges("order");
+        assert_eq!((charges.len(), charges[0].captured), (1, money!("100 EUR")));
+    }
+}
+
+/// Before the session's only attempt, between two, and after the last: the buyer who goes back changes nothing.
+#[tokio::test]
+async fn stepping_back_from_pending_writes_nothing() {
+    let world = World::new().await;
+    let id = open(&world).await;
+    let before = (world.mark(), world.payments.session(&id).await.unwrap());
+    let session = world.payments.step_back(&id).await.unwrap();
+    assert_eq!((world.mark(), session), before);
+    let _ = submit(&world, "a", &id, "tok_decline_insufficient_funds").await;
+    let before = world.mark();
+    let session = world.payments.step_back(&id).await.unwrap();
+    assert_eq!((session.status(), world.mark()), (SessionStatus::Pending, before));
+}
+
+#[tokio::test]
+async fn a_failed_session_takes_another_try_and_no_step_back() {
+    let world = World::built(Shape::default(), &["main"], |builder| {
+        builder.policy(Policy::new().max_attempts(1))
+    })
+    .await;
+    let id = open(&world).await;
+    let first = submit(&world, "a", &id, "tok_decline_stolen_card").await;
+    assert_eq!(status(&world, &id).await, SessionStatus::Failed);
+    let before = world.mark();
+    let error = world.payments.step_back(&id).await.unwrap_err();
+    let refused = ErrorKind::InvalidTransition {
+        current: "failed",
+        command: "step_back",
+    };
+    assert_eq!(error.kind(), &refused);
+    assert_eq!(world.mark(), before);
+    let paid = submit(&world, "b", &id, "tok_approve").await;
+    assert_ne!(paid.intent().id(), first.intent().id());
+    assert_eq!(status(&world, &id).await, SessionStatus::Succeeded);
+    assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+}
+
+/// A live payment isn't called back for a submit that can't be sent.
+#[tokio::test]
+async fn a_submit_that_is_refused_leaves_the_live_payment_alone() {
+    let world = World::built(Shape::default(), &["main"], |builder| {
+        builder.policy(Policy::new().max_attempts(1))
+    })
+    .await;
+    let id = open(&world).await;
+    let acting = submit(&world, "a", &id, "tok_redirect").await.intent().clone();
+    let before = world.mark();
+    let refused = world
+        .payments
+        .submit(&key("b"), &id, card("tok_approve"))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind(), &ErrorKind::Invalid);
+    world.clock.advance(HOUR);
+    for over in [
+        world.payments.submit(&key("c"), &id, card("tok_approve")).await,
+        world
+            .payments
+            .confirm(&key("d"), acting.id(), card("tok_approve"))
+            .await,
+    ] {
+        let over = over.unwrap_err();
+        assert!(
+            matches!(over.kind(), ErrorKind::SessionExpired | ErrorKind::Invalid),
+            "{over}"
+        );
+    }
+    assert_eq!(world.mark(), before);
 }

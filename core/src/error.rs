@@ -83,6 +83,72 @@ pub enum ErrorKind {
     Connectors,
 }
 
+impl ErrorKind {
+    /// What a refusal of this kind is about, and what may be done. `None` where the request can't be at fault, or where
+    /// more is known when the error is made.
+    fn fault(&self) -> Option<Fault> {
+        let fault =
+            |field: &'static str, problem: &str, remedy: &str| Some(Fault::new(field, problem, remedy));
+        match self {
+            Self::InvalidTransition { current, command } => {
+                let problem = format!("it is {current}, which takes no `{command}`");
+                fault("id", &problem, "read it again: what its status takes may be done")
+            }
+            Self::OperationInProgress { .. } => fault(
+                "id",
+                "an operation on it is open",
+                "wait for its outcome, or ask again with the same key",
+            ),
+            Self::Stale => fault(
+                "id",
+                "it has changed since it was read",
+                "read it again and decide anew",
+            ),
+            Self::IdempotencyMismatch => fault(
+                "idempotency_key",
+                "it was used before with another request",
+                "use a new key for a new request",
+            ),
+            Self::SessionExpired => fault("id", "its time is up", "make a new session"),
+            Self::SessionAlreadyCompleted => fault(
+                "id",
+                "it is paid",
+                "never make another session for the same order",
+            ),
+            Self::PayerActionOutstanding { safe_after } => {
+                let remedy = match safe_after {
+                    Some(at) => format!("wait until {at}, or supersede the attempt as a person"),
+                    None => "wait for the payer, or supersede the attempt as a person".to_owned(),
+                };
+                fault("id", "the payer may still act on it", &remedy)
+            }
+            Self::RefundNotSettled => fault(
+                "id",
+                "its money hasn't settled",
+                "refund it once it has, or reverse the payment",
+            ),
+            Self::RefundBlockedByDispute => fault(
+                "id",
+                "a dispute holds its money",
+                "wait until the dispute is over",
+            ),
+            Self::TooEarly { after } => fault(
+                "id",
+                "the processor may still answer",
+                &format!("wait until {after}"),
+            ),
+            Self::Invalid
+            | Self::NotFound
+            | Self::Unsupported
+            | Self::NoRoute
+            | Self::NotExecuted
+            | Self::Forbidden
+            | Self::Store
+            | Self::Connectors => None,
+        }
+    }
+}
+
 /// Whether, and how, the same thing may be asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -145,11 +211,13 @@ pub struct PublicError<'a> {
 }
 
 impl Error {
+    /// An error of a kind that names a field by itself has that fault, unless it is given others.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        let faults = kind.fault().into_iter().collect();
         Self {
             kind,
             message: message.into(),
-            faults: Vec::new(),
+            faults,
             source: None,
         }
     }
@@ -282,7 +350,7 @@ impl Error {
         }
     }
 
-    /// Every wrong field, where fields are what is wrong.
+    /// Every wrong field, where fields are what is wrong; of a refusal by what something is like, its identifier.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }

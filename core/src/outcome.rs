@@ -256,6 +256,10 @@ impl RefundOutcome {
 /// How a payment was reversed: whichever fitted.
 #[must_use]
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a host reads it as it is, and none is kept for long"
+)]
 pub enum ReverseOutcome {
     /// It was cancelled before anything was authorized.
     Cancelled(VoidOutcome),
@@ -263,6 +267,16 @@ pub enum ReverseOutcome {
     Voided(VoidOutcome),
     /// What was captured was refunded.
     Refunded(RefundOutcome),
+    /// Nothing of what was captured was left to refund: what was held besides was released.
+    Released(VoidOutcome),
+    /// A part was captured: what was held besides was released, and what was captured refunded, each for itself. An
+    /// error of one says that this one moved nothing: the same key tries it again.
+    PartlyTaken {
+        /// What is now known about what was held.
+        released: Result<VoidOutcome, Arc<Error>>,
+        /// What is now known about what was captured.
+        refunded: Result<RefundOutcome, Arc<Error>>,
+    },
 }
 
 /// What a person settled, as it stands after.

@@ -88,7 +88,7 @@ stories! {
     ReverseCreated: "reversed before it is confirmed", "Cancelled";
     ReverseActing: "reversed at the bank's page", "Cancelled";
     ReverseHeld: "reversed while it is held", "Voided";
-    ReverseTakenInPart: "reversed when a part is taken", "Authorized";
+    ReverseTakenInPart: "reversed when a part is taken", "Succeeded";
     ReverseTaken: "reversed when it is taken", "Succeeded";
     Scheduled: "scheduled, its day comes", "Succeeded";
     IntentExpiry: "expired unconfirmed", "Cancelled";
@@ -619,10 +619,13 @@ impl Story {
                 let why = RefundReason::RequestedByCustomer;
                 let reply = Box::pin(payments.reverse(&verb, setting.id(), why)).await?;
                 Ok(match &reply.outcome {
-                    ReverseOutcome::Cancelled(void) | ReverseOutcome::Voided(void) => {
-                        said(void, void.intent())
-                    }
+                    ReverseOutcome::Cancelled(void)
+                    | ReverseOutcome::Voided(void)
+                    | ReverseOutcome::Released(void) => said(void, void.intent()),
                     ReverseOutcome::Refunded(refund) => said(refund, refund.refund()),
+                    ReverseOutcome::PartlyTaken { refunded, .. } => {
+                        said(&reply.outcome, refunded.as_ref().unwrap().refund())
+                    }
                 })
             }
             Self::Complete | Self::Return | Self::Fingerprint | Self::Challenged | Self::ChallengeFailed => {

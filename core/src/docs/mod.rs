@@ -40,4 +40,7 @@ pub mod adr {
 
     #[doc = include_str!("adr/0008-a-decline-may-leave-the-page-open.md")]
     pub mod adr_0008 {}
+
+    #[doc = include_str!("adr/0009-a-failed-session-takes-another-try.md")]
+    pub mod adr_0009 {}
 }

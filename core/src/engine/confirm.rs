@@ -17,7 +17,7 @@ use crate::risk::RiskVerdict;
 use crate::tenant::Tenant;
 
 impl Payments {
-    /// W1 of a confirmation, then its drive. `replaces`: the ended payment of the session that this one stands in for.
+    /// W1 of a confirmation, then its drive; a live attempt is closed first. `replaces`: the ended payment of the session that this one stands in for.
     pub(crate) async fn confirm_state(
         &self,
         claimed: Claimed,
@@ -28,17 +28,33 @@ impl Payments {
     ) -> Result<Reply<PaymentOutcome>> {
         let engine = &self.engine;
         let plan = self.confirmable(&state, &with).await?;
-        match engine.risk_before(&self.tenant, &state, &with.method).await? {
-            RiskVerdict::Allow => {}
-            verdict @ (RiskVerdict::Refuse | RiskVerdict::Hold) => {
-                return self.risk_refused(claimed, before, state, verdict, replaces).await;
+        let verdict = match &before {
+            Some(_) => {
+                let verdict = engine.risk_before_again(&self.tenant, &state, &with.method);
+                verdict.await?
             }
-        }
+            None => engine.risk_before(&self.tenant, &state, &with.method).await?,
+        };
         let ask = Ask {
             method: with.method,
             challenge: with.challenge,
             used: Some(claimed.key_use()),
         };
+        let (before, state) = match before {
+            Some(loaded) if loaded.state.status == IntentStatus::RequiresAction => {
+                // Boxed, since a payment's first confirmation needn't carry it.
+                let closed = Box::pin(self.close_for_another(loaded, &plan, &ask)).await?;
+                let state = closed.state.clone();
+                (Some(closed), state)
+            }
+            before => (before, state),
+        };
+        match verdict {
+            RiskVerdict::Allow => {}
+            RiskVerdict::Refuse | RiskVerdict::Hold => {
+                return self.risk_refused(claimed, before, state, verdict, replaces).await;
+            }
+        }
         let opened = engine.open_attempt(&self.tenant, &state, &plan, &ask).await?;
         let mut work = engine.work();
         let mut events = match &before {
@@ -78,15 +94,44 @@ impl Payments {
         }
     }
 
-    /// Checks the state, and routes.
+    /// Closes the live attempt for another one. Whatever refuses that one speaks before it.
+    async fn close_for_another(
+        &self,
+        loaded: Loaded<Intent>,
+        plan: &PlanRecord,
+        ask: &Ask,
+    ) -> Result<Loaded<Intent>> {
+        let engine = &self.engine;
+        let _ = self
+            .submitted(&loaded.state, None, engine.runtime.clock.now())
+            .await?;
+        let _ = engine
+            .open_attempt(&self.tenant, &loaded.state, plan, ask)
+            .await?;
+        let closed = self.close_live(loaded, None).await?;
+        match closed.state.status {
+            IntentStatus::Created => Ok(closed),
+            // The payer was quicker.
+            status @ (IntentStatus::Scheduled
+            | IntentStatus::RequiresAction
+            | IntentStatus::Processing
+            | IntentStatus::Authorized
+            | IntentStatus::Captured
+            | IntentStatus::Succeeded
+            | IntentStatus::Voided
+            | IntentStatus::Cancelled
+            | IntentStatus::Failed) => Err(Error::transition(status, "confirm")),
+        }
+    }
+
+    /// Checks the state, and routes. A payment whose live attempt has to be closed first is checked as it will be then.
     async fn confirmable(&self, state: &Intent, with: &Confirm) -> Result<PlanRecord> {
         if let Some(open) = &state.open_op {
             return Err(Error::in_progress(Some(open.id)));
         }
         match state.status {
-            IntentStatus::Created => {}
+            IntentStatus::Created | IntentStatus::RequiresAction => {}
             status @ (IntentStatus::Scheduled
-            | IntentStatus::RequiresAction
             | IntentStatus::Processing
             | IntentStatus::Authorized
             | IntentStatus::Captured
@@ -103,10 +148,13 @@ impl Payments {
             return Err(Error::invalid(fault));
         }
         if state.is_held() {
-            return Err(Error::new(
-                ErrorKind::Forbidden,
-                "held for review: a person has to approve it first",
-            ));
+            let fault = Fault::new(
+                "id",
+                "the host's check holds it for review",
+                "let a person approve it: Operator::review",
+            );
+            let message = "held for review: a person has to approve it first";
+            return Err(Error::new(ErrorKind::Forbidden, message).with_faults(vec![fault]));
         }
         let counted = state
             .attempts
@@ -163,6 +211,19 @@ impl Payments {
 }
 
 impl Inner {
+    /// The host's word on a payment that was made before: a person's is the last one, until the payment changes.
+    pub(crate) async fn risk_before_again(
+        &self,
+        tenant: &Tenant,
+        state: &Intent,
+        method: &PaymentMethod,
+    ) -> Result<RiskVerdict> {
+        match self.risk.is_some() && self.was_approved(tenant, state).await? {
+            true => Ok(RiskVerdict::Allow),
+            false => self.risk_before(tenant, state, method).await,
+        }
+    }
+
     /// The host's word on a payment before it is sent.
     pub(crate) async fn risk_before(
         &self,

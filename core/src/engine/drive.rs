@@ -571,9 +571,12 @@ impl Inner {
         }
         let part = state.totals.authorized < state.amount.minor();
         if part && self.policy.partial_authorization == PartialAuthorization::Void {
-            return self
+            let void = self
                 .follow(tenant, state, attempt, OperationKind::Void, used)
-                .await;
+                .await?;
+            let what = Happened::ReviewRaised(ReviewReason::PartialAuthorization);
+            // What can't be given back is for a person to look at.
+            return Ok(void.or_else(|| Some((vec![IntentEvent { at: now, what }], None))));
         }
         if self.checks_after() && state.risk_after.is_settled() {
             let what = Happened::RiskAfter(RiskAfter::Wanted);

@@ -19,6 +19,7 @@ use crate::intent::{
     self, AttemptStatus, Challenge, Command, Ended, Happened, Intent, IntentEvent, IntentStatus,
     OperationKind, Rest, ReviewReason, RiskAfter,
 };
+use crate::outcome::ReverseOutcome;
 use crate::refund::RefundReason;
 use crate::risk::RiskVerdict;
 use crate::session::{self, Session, SessionStatus};
@@ -222,10 +223,7 @@ impl Inner {
         method: crate::PaymentMethod,
         plan: intent::PlanRecord,
     ) -> Result<()> {
-        let verdict = match self.was_approved(tenant, &loaded.state).await? {
-            true => RiskVerdict::Allow,
-            false => self.risk_before(tenant, &loaded.state, &method).await?,
-        };
+        let verdict = self.risk_before_again(tenant, &loaded.state, &method).await?;
         let said_no = match verdict {
             RiskVerdict::Allow => None,
             RiskVerdict::Refuse => Some(Command::Refuse),
@@ -262,7 +260,7 @@ impl Inner {
     }
 
     /// Whether a person let a payment pass that the host's check had held, and nothing has changed since.
-    async fn was_approved(&self, tenant: &Tenant, state: &Intent) -> Result<bool> {
+    pub(crate) async fn was_approved(&self, tenant: &Tenant, state: &Intent) -> Result<bool> {
         let query = Query {
             parent: Some(state.key()),
             statuses: vec![HOLD_APPROVED.to_owned()],
@@ -388,8 +386,23 @@ impl Inner {
             .payments(tenant)
             .reverse(&key, &intent, RefundReason::LateConfirmation)
             .await;
-        match reversed {
-            Ok(_) => self.drop_job(claim).await,
+        let undone = reversed.map(|reply| match reply.outcome {
+            ReverseOutcome::PartlyTaken { released, refunded } => released.err().or(refunded.err()),
+            ReverseOutcome::Cancelled(_)
+            | ReverseOutcome::Voided(_)
+            | ReverseOutcome::Refunded(_)
+            | ReverseOutcome::Released(_) => None,
+        });
+        match undone {
+            // The same key tries the part again that did nothing.
+            Ok(Some(error)) if error.retry() != Retry::Never => {
+                self.later(claim, self.policy.sync_every).await
+            }
+            Ok(Some(error)) => {
+                tracing::warn!(session = %session.state.id, %error, "a part of a late payment can't be given back by itself");
+                self.drop_job(claim).await
+            }
+            Ok(None) => self.drop_job(claim).await,
             Err(error) if error.retry() == Retry::Never => {
                 tracing::warn!(session = %session.state.id, %error, "a late payment can't be given back by itself");
                 self.drop_job(claim).await

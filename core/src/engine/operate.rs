@@ -22,6 +22,7 @@ use crate::store::RowKey;
 impl Payments {
     pub(crate) fn limits(&self, currency: Currency) -> Limits {
         Limits {
+            mode: self.tenant.mode(),
             cap_minor: self.engine.policy.cap_in(currency),
             now: self.engine.runtime.clock.now(),
         }
@@ -88,7 +89,8 @@ impl Payments {
             })
     }
 
-    /// One operation on the current attempt: claim the key, build, W1, drive.
+    /// One operation on the current attempt: claim the key, build, W1, drive. `verb` is what the key is bound to; as a
+    /// part of a reversal a verb has keys of its own.
     pub(crate) async fn operate(
         &self,
         verb: &'static str,
@@ -98,9 +100,10 @@ impl Payments {
         shape: impl FnOnce(&Intent) -> Result<(OperationKind, Money, Rest)>,
     ) -> Result<Reply<(Loaded<Intent>, OperationId)>> {
         let claimed = match verb {
-            "cancel" => Claimed::new(verb, key, id)?,
+            "cancel" | "reverse_cancel" => Claimed::new(verb, key, id)?,
             _other => Claimed::new(verb, key, &(id, request))?,
         };
+        let verb = plain(verb);
         let loaded = self.load(id).await?;
         match self.engine.before::<Intent>(&self.tenant, &claimed).await? {
             Before::Nothing => {}
@@ -330,7 +333,7 @@ impl Payments {
 
 /// The operation that a replayed row speaks of: the last of the verb that the key's record stands for.
 fn with_operation(loaded: Loaded<Intent>, claimed: &Claimed) -> Result<(Loaded<Intent>, OperationId)> {
-    let verb = claimed.unique.name.split('/').next().unwrap_or_default();
+    let verb = plain(claimed.unique.name.split('/').next().unwrap_or_default());
     let open = loaded
         .state
         .open_op
@@ -351,6 +354,11 @@ fn with_operation(loaded: Loaded<Intent>, claimed: &Claimed) -> Result<(Loaded<I
         Some(operation) => Ok((loaded, operation)),
         None => Err(Error::not_found("idempotency_key", "operation")),
     }
+}
+
+/// The verb that does what a part of a reversal asks for.
+fn plain(verb: &str) -> &str {
+    verb.strip_prefix("reverse_").unwrap_or(verb)
 }
 
 pub(crate) fn stale() -> Error {

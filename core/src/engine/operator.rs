@@ -11,7 +11,7 @@ use crate::connector::{
     Approval, AuthorizeReport, CaptureReport, CloseReport, Echo, Handle, NotExecuted, RefundReport, Standing,
 };
 use crate::error::{Error, Fault, Result};
-use crate::id::{AttemptId, OperationId, PaymentIntentId, ProviderRef, RefundId};
+use crate::id::{AttemptId, OperationId, PaymentIntentId, ProviderKind, ProviderRef, RefundId};
 use crate::intent::{
     self, Command, Ended, Intent, IntentStatus, News, OpenOp, OperationKind, PaymentIntent, Reading,
     ReviewReason, Source,
@@ -161,12 +161,16 @@ impl Operator {
         let open = self.unmoved(seen, loaded.version, |operation| {
             loaded.state.open_op.clone().filter(|open| open.id == operation)
         })?;
+        if open.stage == intent::OpStage::Prepared {
+            return Err(Error::in_progress(Some(open.id)));
+        }
         let part = loaded.state.allocation(open.id).cloned().ok_or_else(stale)?;
         let news = match &verdict {
             Verdict::Executed(amount, found) => {
                 if *amount != part.amount {
                     return Err(wrong_amount(part.amount));
                 }
+                made_by(&open, found.as_ref())?;
                 let handle = found
                     .as_ref()
                     .map_or_else(|| part.original.clone(), |found| Handle::from(found.id.as_str()));
@@ -391,6 +395,7 @@ impl Operator {
         if amount != open.amount {
             return Err(wrong_amount(open.amount));
         }
+        made_by(open, found.as_ref())?;
         let known = state
             .attempt(open.attempt)
             .and_then(|attempt| attempt.known.handle.clone());
@@ -453,6 +458,34 @@ impl Operator {
     ) -> Result<()> {
         let what = serde_json::json!({ "who": self.who.0, "verdict": format!("{verdict:?}"), "evidence": evidence.0 });
         work.evidence(about, kind, &what, &self.payments.engine)
+    }
+}
+
+/// An identifier that a person found is of the account that was asked, and of what the operation makes there.
+fn made_by(open: &OpenOp, found: Option<&ProviderRef>) -> Result<()> {
+    let kinds: &[ProviderKind] = match open.kind {
+        OperationKind::Authorize
+        | OperationKind::Complete
+        | OperationKind::Increment
+        | OperationKind::Void
+        | OperationKind::Release
+        | OperationKind::Cancel
+        | OperationKind::CompensateVoid => &[ProviderKind::Payment],
+        // Where captures have no identifier of their own, the payment's is theirs.
+        OperationKind::Capture => &[ProviderKind::Capture, ProviderKind::Payment],
+        OperationKind::CompensateRefund | OperationKind::Refund => &[ProviderKind::Refund],
+    };
+    match found {
+        Some(found) if found.account != open.account || !kinds.contains(&found.kind) => {
+            let (kind, account) = (found.kind.as_str(), &found.account);
+            let asked = kinds.first().map_or("", |kind| kind.as_str());
+            Err(Error::invalid(Fault::new(
+                "verdict",
+                format!("the identifier is of a {kind} at {account}"),
+                format!("pass that of the {asked} at {}, or none", open.account),
+            )))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use super::operation::OpRequest;
 use super::operator::{Actor, Operator};
 use super::refunds::awaits_settlement;
 use crate::connector::VoidAfterCapture;
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{PaymentIntentId, RefundId, SessionId};
 use crate::intent::{
     self, Challenge, Command, Ended, Intent, IntentStatus, IntentUpdate, NewIntent, OperationKind,
@@ -18,7 +18,7 @@ use crate::intent::{
 use crate::method::PaymentMethod;
 use crate::money::Money;
 use crate::outcome::{
-    CaptureOutcome, NextAction, PaymentOutcome, RefundOutcome, Reply, ReverseOutcome, VoidOutcome,
+    CaptureOutcome, NextAction, PaymentOutcome, RefundOutcome, Replay, Reply, ReverseOutcome, VoidOutcome,
 };
 use crate::refund::{NewRefund, Refund, RefundReason};
 use crate::secret::Volatile;
@@ -113,6 +113,19 @@ impl Payments {
         self.create(key, new, None).await
     }
 
+    /// Checks a payment to be made. On its day a scheduled one is paid by itself, which takes a method.
+    fn check_new(&self, new: &NewIntent, method: Option<&PaymentMethod>) -> Result<()> {
+        new.check(self.limits(new.amount.currency()))?;
+        match (new.scheduled_for, method) {
+            (Some(_), None) => Err(Error::invalid(Fault::new(
+                "scheduled_for",
+                "nothing is there to pay with on that day",
+                "use Payments::schedule, which takes the method",
+            ))),
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+
     /// Makes a payment that is confirmed by itself at its time, with this method.
     ///
     /// # Errors
@@ -154,7 +167,7 @@ impl Payments {
             Before::Underway(..) => return Err(Error::in_progress(None)),
             Before::Nothing => {}
         }
-        new.check(self.limits(new.amount.currency()))?;
+        self.check_new(&new, method.as_ref())?;
         let planned = self.planned(&claimed, self.new_state(new, None, method)).await?;
         let (batch, value) = (planned.batch, planned.value);
         let work = super::commit::Work {
@@ -171,17 +184,18 @@ impl Payments {
     }
 
     /// What [`Payments::create_intent`] would write, for a store that shares the host's transaction: see its
-    /// `commit_in`.
+    /// `commit_in`, which says so where the same request was written before.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with every bad field.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with every bad field; [`ErrorKind::IdempotencyMismatch`](crate::ErrorKind::IdempotencyMismatch).
     pub async fn plan_create_intent(
         &self,
         key: &IdempotencyKey,
         new: NewIntent,
     ) -> Result<Planned<PaymentIntent>> {
-        new.check(self.limits(new.amount.currency()))?;
+        self.check_new(&new, None)?;
         let claimed = Claimed::new("create_intent", key, &(&new, &None::<PaymentMethod>))?;
+        let _ = self.engine.before::<Intent>(&self.tenant, &claimed).await?;
         self.planned(&claimed, self.new_state(new, None, None)).await
     }
 
@@ -248,10 +262,7 @@ impl Payments {
         if let Some(reply) = self.replay_payment(&claimed).await? {
             return Ok(reply);
         }
-        let mut loaded = self.load(id).await?;
-        if loaded.state.status == IntentStatus::RequiresAction && loaded.state.open_op.is_none() {
-            loaded = self.close_live(loaded, None).await?;
-        }
+        let loaded = self.load(id).await?;
         let state = loaded.state.clone();
         self.confirm_state(claimed, Some(loaded), state, with, None).await
     }
@@ -363,16 +374,7 @@ impl Payments {
     /// As [`Payments::capture`].
     #[tracing::instrument(name = "paymux.void", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn void(&self, key: &IdempotencyKey, id: &PaymentIntentId) -> Result<Reply<VoidOutcome>> {
-        let reply = self
-            .operate("void", key, id, &(), |state| {
-                Ok((
-                    OperationKind::Void,
-                    state.money(state.totals.authorized),
-                    Rest::Release,
-                ))
-            })
-            .await?;
-        self.void_reply(reply)
+        self.void_held("void", key, id).await
     }
 
     /// Gives up what is held and not captured, where something was captured.
@@ -381,19 +383,7 @@ impl Payments {
     /// As [`Payments::capture`].
     #[tracing::instrument(name = "paymux.release", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn release(&self, key: &IdempotencyKey, id: &PaymentIntentId) -> Result<Reply<VoidOutcome>> {
-        let reply = self
-            .operate("release", key, id, &(), |state| {
-                let Totals {
-                    authorized, captured, ..
-                } = state.totals;
-                Ok((
-                    OperationKind::Release,
-                    state.money(authorized - captured),
-                    Rest::Release,
-                ))
-            })
-            .await?;
-        self.void_reply(reply)
+        self.release_rest("release", key, id).await
     }
 
     /// Stops a payment that isn't authorized yet; a live attempt is closed at its processor first.
@@ -403,8 +393,182 @@ impl Payments {
     /// called back.
     #[tracing::instrument(name = "paymux.cancel", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn cancel(&self, key: &IdempotencyKey, id: &PaymentIntentId) -> Result<Reply<VoidOutcome>> {
+        self.stop("cancel", key, id).await
+    }
+
+    /// Gives money back: what is available, or a part of it.
+    ///
+    /// # Errors
+    /// Nothing moved: [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for more than is available, [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition),
+    /// [`ErrorKind::RefundNotSettled`](crate::ErrorKind::RefundNotSettled), [`ErrorKind::NotExecuted`](crate::ErrorKind::NotExecuted).
+    #[tracing::instrument(name = "paymux.refund", skip_all, fields(tenant = %self.tenant, %id))]
+    pub async fn refund(
+        &self,
+        key: &IdempotencyKey,
+        id: &PaymentIntentId,
+        new: NewRefund,
+    ) -> Result<Reply<RefundOutcome>> {
+        self.make_refund("refund", key, id, new).await
+    }
+
+    /// Undoes a payment by whichever verbs fit: cancel, void, release and refund. Its keys are its own: the same key may
+    /// have been one of any of these verbs. Where a part was captured it is two operations, one after the other: a
+    /// repetition with the same key goes on where the first call ended.
+    ///
+    /// # Errors
+    /// As that verb. Where a part was captured and this call did something by one of two verbs, an error of the other is
+    /// in the outcome.
+    pub async fn reverse(
+        &self,
+        key: &IdempotencyKey,
+        id: &PaymentIntentId,
+        why: RefundReason,
+    ) -> Result<Reply<ReverseOutcome>> {
         let loaded = self.load(id).await?;
-        let claimed = Claimed::new("cancel", key, id)?;
+        match self.reversal(&loaded.state, key).await? {
+            Reversal::Cancel => {
+                let reply = self.stop("reverse_cancel", key, id).await?;
+                Ok(reply.map(ReverseOutcome::Cancelled))
+            }
+            Reversal::Void => {
+                let reply = self.void_held("reverse_void", key, id).await?;
+                Ok(reply.map(ReverseOutcome::Voided))
+            }
+            Reversal::Refund => {
+                let new = NewRefund::available(why);
+                let reply = self.make_refund("reverse_refund", key, id, new).await?;
+                Ok(reply.map(ReverseOutcome::Refunded))
+            }
+            Reversal::ReleaseAndRefund => self.reverse_partly_taken(key, &loaded.state, why).await,
+        }
+    }
+
+    /// Releases what is held, then refunds what was captured. Only what moved nothing for good leaves the refund to
+    /// be made: what may change soon is awaited first.
+    async fn reverse_partly_taken(
+        &self,
+        key: &IdempotencyKey,
+        state: &Intent,
+        why: RefundReason,
+    ) -> Result<Reply<ReverseOutcome>> {
+        let id = &state.id;
+        let released = match self.release_rest("reverse_release", key, id).await {
+            Ok(reply) => Ok(reply),
+            Err(error) => match error.kind() {
+                ErrorKind::NotExecuted | ErrorKind::Unsupported => Err(error),
+                _other => return Err(error),
+            },
+        };
+        let left = state.totals.refundable() > 0 || self.has_used("reverse_refund", key).await?;
+        let released = match (left, released) {
+            (false, released) => return Ok(released?.map(ReverseOutcome::Released)),
+            (true, released) => released,
+        };
+        let new = NewRefund::available(why);
+        let refunded = self.make_refund("reverse_refund", key, id, new).await;
+        let replayed = |replay| replay == Replay::Replayed;
+        let replay = match (released.as_ref(), refunded.as_ref()) {
+            (Ok(one), Ok(two)) if replayed(one.replay) => two.replay,
+            // This call has moved nothing.
+            (Ok(one), Err(_)) if replayed(one.replay) => {
+                return refunded.map(|reply| reply.map(ReverseOutcome::Refunded));
+            }
+            (Err(_), Ok(two)) if replayed(two.replay) => {
+                return released.map(|reply| reply.map(ReverseOutcome::Released));
+            }
+            (Err(_), Err(_)) => return refunded.map(|reply| reply.map(ReverseOutcome::Refunded)),
+            (Ok(_) | Err(_), Ok(_) | Err(_)) => Replay::First,
+        };
+        let outcome = ReverseOutcome::PartlyTaken {
+            released: released.map(|reply| reply.outcome).map_err(Arc::new),
+            refunded: refunded.map(|reply| reply.outcome).map_err(Arc::new),
+        };
+        Ok(Reply { outcome, replay })
+    }
+
+    /// A key that reversed before reverses by the same verbs again.
+    async fn reversal(&self, state: &Intent, key: &IdempotencyKey) -> Result<Reversal> {
+        let used = [
+            ("reverse_cancel", Reversal::Cancel),
+            ("reverse_void", Reversal::Void),
+            ("reverse_release", Reversal::ReleaseAndRefund),
+        ];
+        for (verb, reversal) in used {
+            if self.has_used(verb, key).await? {
+                return Ok(reversal);
+            }
+        }
+        let partly_taken = state.status == IntentStatus::Authorized && state.totals.captured > 0;
+        if !partly_taken && self.has_used("reverse_refund", key).await? {
+            return Ok(Reversal::Refund);
+        }
+        match state.status {
+            IntentStatus::Created
+            | IntentStatus::Scheduled
+            | IntentStatus::RequiresAction
+            | IntentStatus::Processing => Ok(Reversal::Cancel),
+            IntentStatus::Authorized => match partly_taken {
+                true => Ok(Reversal::ReleaseAndRefund),
+                false => Ok(Reversal::Void),
+            },
+            IntentStatus::Captured => match self.voids_captured(state).await? {
+                true => Ok(Reversal::Void),
+                false => Ok(Reversal::Refund),
+            },
+            IntentStatus::Succeeded => Ok(Reversal::Refund),
+            status @ (IntentStatus::Voided | IntentStatus::Cancelled | IntentStatus::Failed) => {
+                Err(Error::transition(status, "reverse"))
+            }
+        }
+    }
+
+    async fn has_used(&self, verb: &str, key: &IdempotencyKey) -> Result<bool> {
+        let claimed = Claimed::new(verb, key, &())?;
+        self.engine.is_used(&self.tenant, &claimed.unique).await
+    }
+
+    async fn void_held(
+        &self,
+        verb: &'static str,
+        key: &IdempotencyKey,
+        id: &PaymentIntentId,
+    ) -> Result<Reply<VoidOutcome>> {
+        let reply = self
+            .operate(verb, key, id, &(), |state| {
+                let held = state.money(state.totals.authorized);
+                Ok((OperationKind::Void, held, Rest::Release))
+            })
+            .await?;
+        self.void_reply(reply)
+    }
+
+    async fn release_rest(
+        &self,
+        verb: &'static str,
+        key: &IdempotencyKey,
+        id: &PaymentIntentId,
+    ) -> Result<Reply<VoidOutcome>> {
+        let reply = self
+            .operate(verb, key, id, &(), |state| {
+                let Totals {
+                    authorized, captured, ..
+                } = state.totals;
+                let rest = state.money(authorized - captured);
+                Ok((OperationKind::Release, rest, Rest::Release))
+            })
+            .await?;
+        self.void_reply(reply)
+    }
+
+    /// Cancels at once what was never sent, and by the processor what is live.
+    async fn stop(
+        &self,
+        verb: &'static str,
+        key: &IdempotencyKey,
+        id: &PaymentIntentId,
+    ) -> Result<Reply<VoidOutcome>> {
+        let loaded = self.load(id).await?;
+        let claimed = Claimed::new(verb, key, id)?;
         let before = self.engine.before::<Intent>(&self.tenant, &claimed).await?;
         if let (Before::Nothing, IntentStatus::Created | IntentStatus::Scheduled) =
             (&before, loaded.state.status)
@@ -430,7 +594,7 @@ impl Payments {
             return Ok(Reply::replayed(VoidOutcome::Voided(kept.shown.view())));
         }
         let reply = self
-            .operate("cancel", key, id, id, |state| match state.live_attempt() {
+            .operate(verb, key, id, id, |state| match state.live_attempt() {
                 Some(attempt) => Ok((OperationKind::Cancel, attempt.amount, Rest::Release)),
                 None => match &state.open_op {
                     Some(open) => Err(Error::in_progress(Some(open.id))),
@@ -440,73 +604,6 @@ impl Payments {
             .await;
         let reply = reply.map_err(|error| outstanding(error, &loaded.state))?;
         self.void_reply(reply)
-    }
-
-    /// Gives money back: what is available, or a part of it.
-    ///
-    /// # Errors
-    /// Nothing moved: [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for more than is available, [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition),
-    /// [`ErrorKind::RefundNotSettled`](crate::ErrorKind::RefundNotSettled), [`ErrorKind::NotExecuted`](crate::ErrorKind::NotExecuted).
-    #[tracing::instrument(name = "paymux.refund", skip_all, fields(tenant = %self.tenant, %id))]
-    pub async fn refund(
-        &self,
-        key: &IdempotencyKey,
-        id: &PaymentIntentId,
-        new: NewRefund,
-    ) -> Result<Reply<RefundOutcome>> {
-        self.make_refund(key, id, new).await
-    }
-
-    /// Undoes a payment by whichever verb fits: cancel, void or refund.
-    ///
-    /// # Errors
-    /// As that verb.
-    pub async fn reverse(
-        &self,
-        key: &IdempotencyKey,
-        id: &PaymentIntentId,
-        why: RefundReason,
-    ) -> Result<Reply<ReverseOutcome>> {
-        let loaded = self.load(id).await?;
-        let fits = self.reversal(&loaded.state, key).await?;
-        Ok(match fits {
-            Reversal::Cancel => self.cancel(key, id).await?.map(ReverseOutcome::Cancelled),
-            Reversal::Void => self.void(key, id).await?.map(ReverseOutcome::Voided),
-            Reversal::Refund => self
-                .refund(key, id, NewRefund::available(why))
-                .await?
-                .map(ReverseOutcome::Refunded),
-        })
-    }
-
-    /// A key that reversed before reverses by the same verb again.
-    async fn reversal(&self, state: &Intent, key: &IdempotencyKey) -> Result<Reversal> {
-        let used = [
-            ("cancel", Reversal::Cancel),
-            ("void", Reversal::Void),
-            ("refund", Reversal::Refund),
-        ];
-        for (verb, reversal) in used {
-            let claimed = Claimed::new(verb, key, &())?;
-            if self.engine.is_used(&self.tenant, &claimed.unique).await? {
-                return Ok(reversal);
-            }
-        }
-        match state.status {
-            IntentStatus::Created
-            | IntentStatus::Scheduled
-            | IntentStatus::RequiresAction
-            | IntentStatus::Processing => Ok(Reversal::Cancel),
-            IntentStatus::Authorized if state.totals.captured == 0 => Ok(Reversal::Void),
-            IntentStatus::Captured => match self.voids_captured(state).await? {
-                true => Ok(Reversal::Void),
-                false => Ok(Reversal::Refund),
-            },
-            IntentStatus::Authorized | IntentStatus::Succeeded => Ok(Reversal::Refund),
-            status @ (IntentStatus::Voided | IntentStatus::Cancelled | IntentStatus::Failed) => {
-                Err(Error::transition(status, "reverse"))
-            }
-        }
     }
 
     /// Whether captured money can't be refunded yet but goes back by a void.
@@ -536,7 +633,7 @@ impl Payments {
         let mut faults = change
             .details
             .as_ref()
-            .map(intent::check_details)
+            .map(|details| intent::check_details(details, self.tenant.mode()))
             .unwrap_or_default();
         if let Some(amount) = change.amount {
             faults.extend(intent::check_amount(
@@ -677,4 +774,5 @@ enum Reversal {
     Cancel,
     Void,
     Refund,
+    ReleaseAndRefund,
 }

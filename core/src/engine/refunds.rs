@@ -54,11 +54,12 @@ impl Payments {
 
     pub(crate) async fn make_refund(
         &self,
+        verb: &'static str,
         key: &IdempotencyKey,
         id: &PaymentIntentId,
         new: NewRefund,
     ) -> Result<Reply<RefundOutcome>> {
-        let claimed = Claimed::new("refund", key, &(id, &new))?;
+        let claimed = Claimed::new(verb, key, &(id, &new))?;
         if let Some(reply) = self.replay_refund(&claimed).await? {
             return Ok(reply);
         }

@@ -196,10 +196,9 @@ impl Inner {
             }
         }
         if faults.is_empty() {
-            return Err(Error::new(
-                ErrorKind::NoRoute,
-                "no account is left for this payment",
-            ));
+            let fault = Fault::new("route", "every account was tried", "use another method");
+            let message = "no account is left for this payment";
+            return Err(Error::new(ErrorKind::NoRoute, message).with_faults(vec![fault]));
         }
         Err(Error::invalid_all(faults))
     }

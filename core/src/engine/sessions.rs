@@ -11,8 +11,9 @@ use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{PaymentIntentId, SessionId};
 use crate::intent::{Intent, IntentStatus, NewIntent};
 use crate::outcome::{PaymentOutcome, Reply};
-use crate::session::{self, CheckoutSession, Command, NewSession, OnSubmit, Session};
+use crate::session::{self, CheckoutSession, Command, NewSession, OnSubmit, Session, SessionEvent};
 use crate::store::{Scope, Unique, UniqueKey, UniqueWrite};
+use crate::time::Timestamp;
 
 impl Loaded<Session> {
     pub(crate) fn view(&self) -> CheckoutSession {
@@ -118,10 +119,6 @@ impl Payments {
                     intent: loaded.state.id,
                 };
                 session::decide(Some(&session.state), &command, self.engine.runtime.clock.now())?;
-                let loaded = match (loaded.state.status, &loaded.state.open_op) {
-                    (IntentStatus::RequiresAction, None) => self.close_live(loaded, None).await?,
-                    (_, _) => loaded,
-                };
                 let state = loaded.state.clone();
                 self.confirm_state(claimed, Some(loaded), state, with, None).await
             }
@@ -145,15 +142,17 @@ impl Payments {
         }
     }
 
-    /// Puts a session's submit into the commit that confirms its payment: at most one live payment per session.
-    /// `intent` is as that commit leaves it: held and refused ones are the session's too. `replaces` is the ended payment that was the session's when the caller looked.
-    pub(crate) async fn submit_in(
+    /// What a payment's session, if it has one, makes of a submit with it. `replaces` is the ended payment that was
+    /// the session's when the caller looked.
+    pub(crate) async fn submitted(
         &self,
-        work: &mut Work,
         intent: &Intent,
         replaces: Option<PaymentIntentId>,
-    ) -> Result<()> {
-        let Some(id) = intent.session else { return Ok(()) };
+        at: Timestamp,
+    ) -> Result<Option<(Loaded<Session>, Vec<SessionEvent>)>> {
+        let Some(id) = intent.session else {
+            return Ok(None);
+        };
         let session = self.load_session(&id).await?;
         let current = session.state.intent;
         if current != Some(intent.id) && current != replaces {
@@ -161,14 +160,34 @@ impl Payments {
             return Err(Error::in_progress(None));
         }
         let command = Command::Submit { intent: intent.id };
-        let mut events = session::decide(Some(&session.state), &command, work.at)?;
+        let events = session::decide(Some(&session.state), &command, at)?;
+        // A row of before the update of such a payment was refused.
+        if intent.amount != session.state.amount {
+            let problem = format!("the payment is over {}, its session isn't", intent.amount);
+            let remedy = "cancel the payment: the next submit makes one over the session's amount";
+            return Err(Error::invalid(Fault::new("amount", problem, remedy)));
+        }
+        Ok(Some((session, events)))
+    }
+
+    /// Puts a session's submit into the commit that confirms its payment: at most one live payment per session.
+    /// `intent` is as that commit leaves it: held and refused ones are the session's too.
+    pub(crate) async fn submit_in(
+        &self,
+        work: &mut Work,
+        intent: &Intent,
+        replaces: Option<PaymentIntentId>,
+    ) -> Result<()> {
+        let Some((session, mut events)) = self.submitted(intent, replaces, work.at).await? else {
+            return Ok(());
+        };
         let submitted = events
             .iter()
             .fold(Some(session.state.clone()), session::apply)
             .ok_or_else(stale)?;
         events.extend(session::observe(&submitted, intent, work.at));
         self.engine.include_session(work, Some(&session), &events)?;
-        let key = UniqueKey::new(Scope::SessionIntent, id.to_string());
+        let key = UniqueKey::new(Scope::SessionIntent, session.state.id.to_string());
         let unique = Unique {
             key,
             target: Some(intent.key()),
@@ -195,6 +214,9 @@ impl Payments {
                 let after = self.load_session(id).await?;
                 return Ok(after.view());
             }
+        }
+        if events.is_empty() {
+            return Ok(session.view());
         }
         let after = self.engine.include_session(&mut work, Some(&session), &events)?;
         self.engine.commit(&self.tenant, work).await?;

@@ -164,6 +164,7 @@ impl Intent {
             Command::Update(change) => {
                 self.listed(CommandKind::Update)?;
                 if let Some(amount) = change.amount {
+                    self.no_other_amount_than_its_session_s(amount)?;
                     self.no_other_amount_to_be_paid(amount)?;
                 }
                 Ok(vec![Happened::Updated(change.clone())])
@@ -320,6 +321,18 @@ impl Intent {
                     safe_after: action.and_then(|action| action.expires_at),
                 })
             }
+        }
+    }
+
+    /// A session is paid by its payment, whose amount is the session's from the first submit on.
+    fn no_other_amount_than_its_session_s(&self, amount: Money) -> Result<(), Illegal> {
+        match self.session {
+            Some(_) if amount != self.amount => Err(fault(
+                "amount",
+                "the payment's session is over another amount",
+                "cancel the session and make another one over the new amount",
+            )),
+            Some(_) | None => Ok(()),
         }
     }
 

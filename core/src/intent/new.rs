@@ -14,6 +14,7 @@ use super::status::IntentStatus;
 use crate::error::{Error, Fault};
 use crate::id::{CustomerId, PaymentIntentId};
 use crate::money::{Currency, Money};
+use crate::tenant::Mode;
 use crate::time::Timestamp;
 
 /// A payment to make. Setters never fail; the verb that takes it reports every bad field at once.
@@ -61,7 +62,7 @@ impl NewIntent {
         self
     }
 
-    /// To be confirmed at that time, in the future.
+    /// To be confirmed at that time, in the future: for [`Payments::schedule`](crate::Payments::schedule).
     pub fn scheduled_for(mut self, at: Timestamp) -> Self {
         self.scheduled_for = Some(at);
         self
@@ -236,6 +237,7 @@ detail_setters!(IntentUpdate, |this, field| this.set.0.push(field));
 /// What a policy allows of an intent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    pub(crate) mode: Mode,
     pub(crate) cap_minor: i64,
     pub(crate) now: Timestamp,
 }
@@ -281,7 +283,7 @@ impl NewIntent {
     /// All faults at once.
     pub(crate) fn check(&self, limits: Limits) -> Result<(), Error> {
         let mut faults = check_amount(self.mode, self.amount, limits);
-        faults.extend(check_details(&self.details));
+        faults.extend(check_details(&self.details, limits.mode));
         if self.scheduled_for.is_some_and(|at| at <= limits.now) {
             faults.push(Fault::new(
                 "scheduled_for",
@@ -339,7 +341,7 @@ pub(crate) fn check_amount(mode: IntentMode, amount: Money, limits: Limits) -> V
     vec![fault]
 }
 
-pub(crate) fn check_details(details: &IntentDetails) -> Vec<Fault> {
+pub(crate) fn check_details(details: &IntentDetails, mode: Mode) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut at_most = |field: &'static str, value: Option<&String>, most: usize| {
         let Some(value) = value else { return };
@@ -359,7 +361,7 @@ pub(crate) fn check_details(details: &IntentDetails) -> Vec<Fault> {
         details
             .return_url
             .as_deref()
-            .and_then(|url| check_url("return_url", url)),
+            .and_then(|url| check_url("return_url", url, mode)),
     );
     faults.extend(check_metadata(&details.metadata));
     if details.amount_details.line_items.len() > 100 {
@@ -378,15 +380,15 @@ pub(crate) fn check_details(details: &IntentDetails) -> Vec<Fault> {
     faults
 }
 
-/// A page of the host's: https, or http on this machine's own name for tests.
-pub(crate) fn check_url(field: &'static str, url: &str) -> Option<Fault> {
+/// A page of the host's: https, or in test mode http on this machine's own name.
+pub(crate) fn check_url(field: &'static str, url: &str, mode: Mode) -> Option<Fault> {
     let filled = url.replace("{payment}", "id").replace("{session}", "id");
     let good = filled
         .parse::<http::Uri>()
         .ok()
         .is_some_and(|uri| match (uri.scheme_str(), uri.host()) {
             (Some("https"), Some(_)) => true,
-            (Some("http"), Some("localhost" | "127.0.0.1" | "[::1]")) => true,
+            (Some("http"), Some("localhost" | "127.0.0.1" | "[::1]")) => mode == Mode::Test,
             (Some(_) | None, _) => false,
         });
     (!good || url.len() > 2_048).then(|| {

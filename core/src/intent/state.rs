@@ -462,6 +462,7 @@ impl OpenOp {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Ended {
     /// The host cancelled it.
+    #[serde(alias = "canceled")]
     Cancelled,
     /// Its time was up.
     Expired,
@@ -567,6 +568,31 @@ impl Intent {
     pub(crate) fn is_held(&self) -> bool {
         let reason = self.review.as_ref().map(|review| review.reason);
         reason == Some(ReviewReason::RiskHold)
+    }
+
+    /// Whether what is held may go back before it pays for anything: the host's check or a person has to let it pass
+    /// yet, or a void of it is on its way.
+    pub(crate) fn may_go_back(&self) -> bool {
+        let reviewed = match self.review.as_ref().map(|review| review.reason) {
+            Some(ReviewReason::RiskHold | ReviewReason::PartialAuthorization) => true,
+            Some(
+                ReviewReason::AmountMismatch
+                | ReviewReason::Contradiction
+                | ReviewReason::UnknownTooLong
+                | ReviewReason::CompensationFailed
+                | ReviewReason::LateSuccess
+                | ReviewReason::NoConnector,
+            )
+            | None => false,
+        };
+        let voiding = |operation: &OperationRecord| match operation.status {
+            OperationStatus::Prepared
+            | OperationStatus::Unknown
+            | OperationStatus::Pending
+            | OperationStatus::Abandoned => operation.kind == OperationKind::Void,
+            OperationStatus::Done | OperationStatus::Declined | OperationStatus::NotExecuted => false,
+        };
+        reviewed || !self.risk_after.is_settled() || self.operations.iter().any(voiding)
     }
 
     pub(crate) fn attempt(&self, id: AttemptId) -> Option<&Attempt> {

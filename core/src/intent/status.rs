@@ -23,6 +23,7 @@ pub enum IntentStatus {
     /// Authorized once, given back.
     Voided,
     /// Ended before anything was authorized.
+    #[serde(alias = "canceled")]
     Cancelled,
     /// Declined for good.
     Failed,
@@ -81,6 +82,7 @@ pub enum AttemptStatus {
     /// Declined.
     Declined,
     /// Closed before anything was authorized.
+    #[serde(alias = "canceled")]
     Cancelled,
     /// The money is held.
     Authorized,
@@ -177,4 +179,32 @@ pub enum OperationStatus {
     NotExecuted,
     /// A person gave it up while its outcome was unknown.
     Abandoned,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+    use crate::intent::Ended;
+    use crate::refund::{AllocationStatus, RefundStatus};
+    use crate::session::SessionStatus;
+
+    fn reads_both<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(cancelled: T) {
+        let written = serde_json::to_string(&cancelled).unwrap();
+        assert_eq!(written, "\"cancelled\"");
+        for spelling in [written.as_str(), "\"canceled\""] {
+            assert_eq!(serde_json::from_str::<T>(spelling).unwrap(), cancelled);
+        }
+    }
+
+    #[test]
+    fn cancelled_is_written_with_two_l_and_read_with_one_too() {
+        reads_both(IntentStatus::Cancelled);
+        reads_both(AttemptStatus::Cancelled);
+        reads_both(SessionStatus::Cancelled);
+        reads_both(RefundStatus::Cancelled);
+        reads_both(AllocationStatus::Cancelled);
+        reads_both(Ended::Cancelled);
+    }
 }

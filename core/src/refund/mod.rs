@@ -64,6 +64,7 @@ pub enum RefundStatus {
     /// Not given back: the money is available again.
     Failed,
     /// Stopped.
+    #[serde(alias = "canceled")]
     Cancelled,
 }
 

@@ -64,6 +64,7 @@ pub(crate) enum AllocationStatus {
     /// Accepted; the answer comes later.
     Pending,
     /// Stopped.
+    #[serde(alias = "canceled")]
     Cancelled,
     /// Given back.
     Refunded,

@@ -78,7 +78,7 @@ pub(crate) fn decide(
     at: Timestamp,
 ) -> Result<Vec<SessionEvent>, Error> {
     let what = match (state, command) {
-        (None, Command::Create(session)) => SessionHappened::Created(session.clone()),
+        (None, Command::Create(session)) => Some(SessionHappened::Created(session.clone())),
         (None, _) => return Err(Error::not_found("id", "session")),
         (Some(state), command) => match state.status {
             SessionStatus::Succeeded => {
@@ -92,24 +92,30 @@ pub(crate) fn decide(
             }
         },
     };
-    Ok(vec![SessionEvent { at, what }])
+    Ok(what.into_iter().map(|what| SessionEvent { at, what }).collect())
 }
 
-fn open(state: &Session, command: &Command, at: Timestamp) -> Result<SessionHappened, Error> {
+fn open(state: &Session, command: &Command, at: Timestamp) -> Result<Option<SessionHappened>, Error> {
     let processing = state.status == SessionStatus::Processing;
-    match command {
-        Command::Create(_) => Err(Error::illegal(state.status.as_str(), command.name())),
-        Command::Submit { .. } if at >= state.expires_at => Err(expired(state)),
-        Command::Submit { intent } => Ok(SessionHappened::Submitted { intent: *intent }),
-        Command::StepBack => Ok(SessionHappened::Moved {
+    let what = match command {
+        Command::Create(_) => return Err(Error::illegal(state.status.as_str(), command.name())),
+        Command::Submit { .. } if at >= state.expires_at => return Err(expired(state)),
+        Command::Submit { intent } => SessionHappened::Submitted { intent: *intent },
+        // It is where stepping back leads to.
+        Command::StepBack if state.status == SessionStatus::Pending => return Ok(None),
+        Command::StepBack if state.status == SessionStatus::Failed => {
+            return Err(Error::illegal(state.status.as_str(), command.name()));
+        }
+        Command::StepBack => SessionHappened::Moved {
             to: SessionStatus::Pending,
-        }),
-        Command::Cancel if processing => Err(Error::illegal(state.status.as_str(), command.name())),
-        Command::Cancel => Ok(SessionHappened::Moved {
+        },
+        Command::Cancel if processing => return Err(Error::illegal(state.status.as_str(), command.name())),
+        Command::Cancel => SessionHappened::Moved {
             to: SessionStatus::Cancelled,
-        }),
-        Command::Expire(reason) => Ok(SessionHappened::Expired { reason: *reason }),
-    }
+        },
+        Command::Expire(reason) => SessionHappened::Expired { reason: *reason },
+    };
+    Ok(Some(what))
 }
 
 fn expired(state: &Session) -> Error {
@@ -126,8 +132,9 @@ fn expired(state: &Session) -> Error {
 pub(crate) fn observe(state: &Session, intent: &Intent, at: Timestamp) -> Option<SessionEvent> {
     let wanted = match intent.status {
         IntentStatus::Succeeded => SessionStatus::Succeeded,
-        // Held is paid where the host captures later; else the capture is still to come.
+        // Held is paid where the host captures later, once it is sure to stay; else the capture is still to come.
         IntentStatus::Authorized => match intent.capture_method {
+            CaptureMethod::Manual if intent.may_go_back() => SessionStatus::Processing,
             CaptureMethod::Manual => SessionStatus::Succeeded,
             CaptureMethod::Automatic => SessionStatus::Processing,
         },

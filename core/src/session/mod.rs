@@ -32,6 +32,7 @@ pub enum SessionStatus {
     /// Its time is up; a new one may be made.
     Expired,
     /// Cancelled.
+    #[serde(alias = "canceled")]
     Cancelled,
 }
 
@@ -253,7 +254,7 @@ impl NewSession {
         for (field, url) in urls {
             faults.extend(
                 url.as_deref()
-                    .and_then(|url| crate::intent::check_url(field, url)),
+                    .and_then(|url| crate::intent::check_url(field, url, limits.mode)),
             );
         }
         if !(300..=3_600).contains(&self.expires_in_secs) {

@@ -10,8 +10,10 @@ use crate::connector::AuthorizeReport;
 use crate::error::ErrorKind;
 use crate::id::SessionId;
 use crate::intent::tests::page::Page;
-use crate::intent::tests::scene::{Scene, approval, eur};
-use crate::intent::{CaptureMethod, IntentMode, IntentStatus};
+use crate::intent::tests::scene::{Scene, approval, close_pending, eur};
+use crate::intent::{
+    CaptureMethod, Happened, IntentMode, IntentStatus, OperationKind, ReviewReason, RiskAfter,
+};
 use crate::tenant::Mode;
 use crate::time::Timestamp;
 
@@ -86,7 +88,12 @@ fn what_is_open_takes_these() {
     for status in [Pending, Processing, Failed] {
         let state = session(status);
         assert_eq!(after(&state, &Command::Submit { intent }), Ok(Processing));
-        assert_eq!(after(&state, &Command::StepBack), Ok(Pending));
+        let back = ErrorKind::InvalidTransition {
+            current: "failed",
+            command: "step_back",
+        };
+        let stepped = if status == Failed { Err(back) } else { Ok(Pending) };
+        assert_eq!(after(&state, &Command::StepBack), stepped);
         assert_eq!(
             after(&state, &Command::Expire(ExpiryReason::TimeIsUp)),
             Ok(Expired)
@@ -110,6 +117,14 @@ fn what_is_open_takes_these() {
             ("session_expired", 410)
         );
     }
+}
+
+#[test]
+fn stepping_back_is_an_event_of_a_payment_under_way_alone() {
+    let at = Timestamp::from_secs(1_100);
+    let events = |status| decide(Some(&session(status)), &Command::StepBack, at).unwrap();
+    assert_eq!(events(SessionStatus::Pending), []);
+    assert_eq!(events(SessionStatus::Processing).len(), 1);
 }
 
 const PAGE: &str = include_str!("table.md");
@@ -179,6 +194,8 @@ fn every_state_of_a_session_and_of_its_payment() {
         if of_intent == IntentStatus::Authorized {
             let automatic = Scene::automatic().answered(AuthorizeReport::Authorized(approval()));
             scenes.push(("authorized before its automatic capture".to_owned(), automatic));
+            let may_go_back = may_go_back().into_iter();
+            scenes.extend(may_go_back.map(|scene| ("authorized that may go back".to_owned(), scene)));
         }
         for (payment, scene) in scenes {
             assert_eq!(scene.state.status, of_intent);
@@ -198,6 +215,27 @@ fn every_state_of_a_session_and_of_its_payment() {
         }
     }
     Page::read(PAGE, "News of its payment").hold(seen);
+}
+
+/// Each way in which what is held may go back yet.
+fn may_go_back() -> Vec<Scene> {
+    let with = |what| {
+        let mut scene = Scene::authorized();
+        scene.happen(what);
+        scene
+    };
+    let mut voiding = Scene::authorized();
+    let void = voiding.closing(OperationKind::Void);
+    voiding.run(&void).unwrap();
+    let mut accepted = Scene::authorized();
+    accepted.close_as(OperationKind::Void, close_pending());
+    vec![
+        with(Happened::RiskAfter(RiskAfter::Wanted)),
+        with(Happened::ReviewRaised(ReviewReason::RiskHold)),
+        with(Happened::ReviewRaised(ReviewReason::PartialAuthorization)),
+        voiding,
+        accepted,
+    ]
 }
 
 #[test]

@@ -852,10 +852,15 @@ impl Told for Reply<RefundOutcome> {
 impl Told for Reply<ReverseOutcome> {
     fn tell(&self, shopper: &Shopper, key: &str) {
         let id = match &self.outcome {
-            ReverseOutcome::Cancelled(outcome) | ReverseOutcome::Voided(outcome) => {
-                outcome.intent().id().to_string()
-            }
-            ReverseOutcome::Refunded(outcome) => outcome.refund().id().to_string(),
+            ReverseOutcome::Cancelled(outcome)
+            | ReverseOutcome::Voided(outcome)
+            | ReverseOutcome::Released(outcome) => outcome.intent().id().to_string(),
+            ReverseOutcome::Refunded(outcome)
+            | ReverseOutcome::PartlyTaken {
+                refunded: Ok(outcome),
+                ..
+            } => outcome.refund().id().to_string(),
+            ReverseOutcome::PartlyTaken { refunded: Err(_), .. } => return,
         };
         shopper.got(key, &id, self.replay, None);
     }
