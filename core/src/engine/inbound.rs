@@ -347,7 +347,7 @@ impl Inner {
         };
         let applied = match row.kind {
             RowKind::Intent => {
-                self.payment_notice(&tenant, connector, row, stored, authority)
+                self.payment_notice(&tenant, &connector, row, stored, authority)
                     .await?
             }
             RowKind::Refund => {
