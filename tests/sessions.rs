@@ -8,7 +8,8 @@ use paymux::connector::Ability;
 use paymux::sandbox::{Call, FaultKind, Shape};
 use paymux::{
     AcceptDuplicateRisk, ErrorKind, ExpiryReason, IntentQuery, IntentStatus, IntentUpdate, NewSession,
-    OnLatePayment, OnLateSuccess, PaymentIntent, Policy, ReviewReason, SessionId, SessionStatus, prelude::*,
+    OnLatePayment, OnLateSuccess, PaymentIntent, Policy, ReviewReason, ReviewVerdict, SessionId,
+    SessionStatus, prelude::*,
 };
 use support::*;
 
@@ -395,6 +396,27 @@ async fn a_part_whose_void_is_refused_pays_no_session() {
     assert_eq!(status(&world, &id).await, SessionStatus::Processing);
     world.pass(3 * HOUR).await;
     assert_eq!(status(&world, &id).await, SessionStatus::Processing);
+}
+
+/// Where the account can't void, a person is asked at once.
+#[tokio::test]
+async fn a_part_that_no_void_gives_back_pays_no_session() {
+    let world = World::of(Shape::default().without(Ability::Void), &["main"]).await;
+    let new = NewSession::payment(money!("100 EUR"))
+        .capture(CaptureMethod::Manual)
+        .reference("order");
+    let made = world.payments.create_session(&key("s"), new).await.unwrap();
+    let id = *made.outcome.id();
+    let part = submit(&world, "a", &id, "tok_partially_authorized").await;
+    reviewed(part.intent(), ReviewReason::PartialAuthorization);
+    assert_eq!(status(&world, &id).await, SessionStatus::Processing);
+    let ada = world.payments.operator(Actor::person("ada"));
+    let note = Evidence::note("the rest is paid in cash");
+    let _ = ada
+        .review(part.intent().id(), ReviewVerdict::Approve, note)
+        .await
+        .unwrap();
+    assert_eq!(status(&world, &id).await, SessionStatus::Succeeded);
 }
 
 #[tokio::test]

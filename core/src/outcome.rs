@@ -77,7 +77,7 @@ pub enum PaymentOutcome {
         action: NextAction,
     },
     /// An authoritative no; [`Decline::advice`] says what may follow. Where the payer's page may still try again with
-    /// what it was given ([`Action::open_after_decline`](crate::connector::Action::open_after_decline)), the payment
+    /// what it was given ([`Action::open_after_decline`](crate::Action::open_after_decline)), the payment
     /// requires action yet: confirming, cancelling or expiring it calls that back first.
     Declined {
         /// The payment.

@@ -142,3 +142,13 @@ async fn a_page_that_pays_before_the_next_attempt_keeps_it_from_being_made() {
     let now = world.payments.intent(&id).await.unwrap();
     assert_eq!(now.totals().captured, 1_000, "{:?}", now.status());
 }
+
+#[tokio::test]
+async fn a_method_that_can_t_be_sent_closes_no_page() {
+    let world = World::new().await;
+    let (id, handle) = world.challenge_failed().await;
+    let strange = PaymentMethod::card_token("no-such-form");
+    let refused = world.payments.confirm(&key("b"), &id, strange).await.unwrap_err();
+    assert_eq!(refused.code(), "invalid", "{refused}");
+    assert_eq!(world.page_confirms(&handle).await, 200);
+}
