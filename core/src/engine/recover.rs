@@ -17,7 +17,7 @@ use super::operator::SETTLED_BY_HAND;
 use super::payments::Payments;
 use super::refunds::RefundDrive;
 use super::resolve::Found;
-use crate::connector::{AuthorizeReport, NotExecuted, Outcome, RefundReadReport};
+use crate::connector::{AuthorizeReport, Contradiction, NotExecuted, Outcome, RefundReadReport};
 use crate::error::Result;
 use crate::id::OperationId;
 use crate::intent::{
@@ -474,6 +474,10 @@ impl Inner {
         };
         let news = match seen {
             Some(Outcome::Answered(RefundReadReport::Found(report))) => Some(RefundNews::Report(report)),
+            // As an answer that speaks of something else: this is never sent again, only read.
+            Some(Outcome::Unknown(doubt)) if doubt.contradicts == Contradiction::Echo => {
+                Some(RefundNews::Doubt(doubt))
+            }
             _unseen if resend => {
                 // Its step was written down with the refund: only the lease begins anew.
                 let mut work = self.work();
@@ -561,7 +565,7 @@ impl Inner {
         self.reload(tenant, &loaded).await
     }
 
-    async fn raise_refund(
+    pub(crate) async fn raise_refund(
         &self,
         tenant: &Tenant,
         loaded: &Loaded<RefundState>,

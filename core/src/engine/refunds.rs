@@ -14,7 +14,7 @@ use super::payments::Payments;
 use super::sync::Heard;
 use super::write::pointer;
 use crate::connector::{
-    Connector, Doubt, Outcome, RefundReadReport, Requirement, Stage as CallStage, StepKey, op,
+    Connector, Contradiction, Doubt, Outcome, RefundReadReport, Requirement, Stage as CallStage, StepKey, op,
 };
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{AttemptId, CaptureId, OperationId, PaymentIntentId, ProviderKind, ProviderRef, RefundId};
@@ -581,15 +581,25 @@ impl Inner {
         let mut loaded = loaded;
         let mut heard = Heard::All;
         for part in waiting {
-            let Some(Outcome::Answered(RefundReadReport::Found(report))) =
-                self.read_refund_part(tenant, connector, &part).await
-            else {
-                heard = Heard::NotAll;
-                continue;
-            };
-            loaded = self
-                .merge_refund(tenant, loaded, part.operation, RefundNews::Report(report))
-                .await?;
+            match self.read_refund_part(tenant, connector, &part).await {
+                Some(Outcome::Answered(RefundReadReport::Found(report))) => {
+                    loaded = self
+                        .merge_refund(tenant, loaded, part.operation, RefundNews::Report(report))
+                        .await?;
+                }
+                Some(Outcome::Unknown(doubt)) if doubt.contradicts == Contradiction::Echo => {
+                    self.raise_refund(tenant, &loaded, ReviewReason::AmountMismatch)
+                        .await?;
+                    loaded = self.reload(tenant, &loaded).await?;
+                    heard = Heard::NotAll;
+                }
+                Some(
+                    Outcome::Answered(RefundReadReport::NotFound)
+                    | Outcome::NotExecuted(_)
+                    | Outcome::Unknown(_),
+                )
+                | None => heard = Heard::NotAll,
+            }
         }
         Ok((loaded, heard))
     }
