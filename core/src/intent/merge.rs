@@ -274,7 +274,9 @@ impl Merge<'_> {
         if !attempt.status.holds_money() || attempt.compensation.is_some() {
             return;
         }
-        let unpaid = self.state.winner.is_none() && attempt.closure != super::state::Closure::Abandoned;
+        let unpaid = self.state.winner.is_none()
+            && attempt.closure != super::state::Closure::Abandoned
+            && attempt.amount == self.state.amount;
         match (self.state.unwanted(attempt), self.observation.on_late_success) {
             (None, _) if self.state.winner.is_none() => self.happen(Happened::Won { attempt: id }),
             (None, _) => {}
