@@ -4,16 +4,16 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
-use paymux::connector::{Request, Response, Transport, TransportError};
+use paymux::connector::prelude::*;
 use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
-use paymux::store::RowKind;
+use paymux::store::{RowKind, Store, UniqueKey};
 use paymux::stripe::Stripe;
 use paymux::{
-    AccountRef, Bytes, ConnectorId, EndpointId, ErrorKind, IntentQuery, IntentStatus, Mode, Received, Secret,
-    VoidOutcome, prelude::*,
+    AccountRef, Bytes, ConnectorId, EndpointId, ErrorKind, IntentQuery, IntentStatus, Mode, ProviderKind,
+    ProviderRef, Received, ReviewReason, Secret, SubjectId, VoidOutcome, prelude::*,
 };
 use support::*;
 
@@ -285,4 +285,123 @@ async fn of_accounts_of_both_modes_a_tenant_pays_through_its_own() {
         let sent = std::mem::take(&mut *kept.0.lock().unwrap());
         assert!(!sent.is_empty() && sent.iter().all(|key| key == own), "{sent:?}");
     }
+}
+
+/// A processor that gives one identifier twice.
+#[derive(Debug, Default)]
+struct Repeats {
+    executed: AtomicUsize,
+}
+
+impl Exchange<op::Authorize> for Repeats {
+    fn request(&self, _: &op::Authorize, _: &StepKey) -> Result<Request, Unsendable> {
+        Ok(Request::post("https://acme.example/charges"))
+    }
+
+    fn report(&self, _: &op::Authorize, _: &Response) -> Result<AuthorizeReport, CallError> {
+        Ok(AuthorizeReport::Settled(Approval::new("ch_1", Echo::none())))
+    }
+}
+
+impl Exchange<op::Prepare> for Repeats {
+    fn request(&self, _: &op::Prepare, _: &StepKey) -> Result<Request, Unsendable> {
+        Ok(Request::post("https://acme.example/charges"))
+    }
+
+    fn report(&self, _: &op::Prepare, _: &Response) -> Result<PrepareReport, CallError> {
+        Ok(PrepareReport::Prepared("ch_1".into(), Echo::none()))
+    }
+}
+
+impl Exchange<op::Execute> for Repeats {
+    fn request(&self, _: &op::Execute, _: &StepKey) -> Result<Request, Unsendable> {
+        Ok(Request::post("https://acme.example/charges/ch_1/confirm"))
+    }
+
+    fn report(&self, _: &op::Execute, _: &Response) -> Result<AuthorizeReport, CallError> {
+        self.executed.fetch_add(1, Ordering::SeqCst);
+        Ok(AuthorizeReport::Settled(Approval::new("ch_1", Echo::none())))
+    }
+}
+
+impl Exchange<op::Refund> for Repeats {
+    fn request(&self, _: &op::Refund, _: &StepKey) -> Result<Request, Unsendable> {
+        Ok(Request::post("https://acme.example/refunds"))
+    }
+
+    fn report(&self, _: &op::Refund, _: &Response) -> Result<RefundReport, CallError> {
+        Ok(RefundReport::Refunded("re_1".into(), Echo::none()))
+    }
+}
+
+#[derive(Debug)]
+struct Answers;
+
+#[async_trait]
+impl Transport for Answers {
+    async fn send(&self, _: Request) -> Result<Response, TransportError> {
+        Ok(Response::new(200, serde_json::Value::Null))
+    }
+}
+
+async fn repeating(authorization: Authorization, repeats: Arc<Repeats>) -> World {
+    let at = AccountRef::new(ConnectorId::from_static("acme"), "main");
+    let limits = Capabilities::currencies([Currency::EUR]).partial_refund();
+    let connector = Connector::builder(at, limits, Arc::new(Answers))
+        .authorize(authorization)
+        .refund(Step::moves_money(Key::None), repeats)
+        .build();
+    let (runtime, clock) = Runtime::test(7);
+    let sandbox = Sandbox::seeded(7).clock(Arc::new(clock.clone()));
+    let connectors = ConnectorMap::shared([connector]).unwrap();
+    World::from(runtime, clock, sandbox, connectors, |builder| builder).await
+}
+
+#[tokio::test]
+async fn one_charge_pays_no_two_payments_and_one_refund_is_no_two_refunds() {
+    let repeats = Arc::new(Repeats::default());
+    let step = Step::moves_money(Key::None);
+    let world = repeating(Authorization::OneCall(step, repeats.clone()), repeats).await;
+    let first = world.pay("t").await.intent().clone();
+    assert_eq!((first.status(), first.review()), (IntentStatus::Succeeded, None));
+    let second = world.pay("t").await.intent().clone();
+    reviewed(&second, ReviewReason::Contradiction);
+    let handle = ProviderRef {
+        account: first.attempts()[0].account().clone(),
+        kind: ProviderKind::Payment,
+        id: "ch_1".into(),
+    };
+    let held = world.store.locate(&UniqueKey::provider(&handle)).await.unwrap();
+    assert_eq!(
+        held.map(|(_, row)| row.id),
+        Some(first.id().uuid()),
+        "it stays the first one's"
+    );
+    for name in ["r", "s"] {
+        let new = NewRefund::part(money!("40 EUR"), RefundReason::OrderCancelled);
+        let said = world.payments.refund(&key(name), first.id(), new).await.unwrap();
+        let shown = world.unknowns().await;
+        let refund = SubjectId::Refund(*said.outcome.refund().id());
+        let reviewed = shown.iter().any(|one| one.subject() == refund);
+        assert_eq!(reviewed, name == "s", "{shown:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_another_payment_prepared_is_not_executed() {
+    let repeats = Arc::new(Repeats::default());
+    let authorization = Authorization::HandleFirst {
+        prepare: (Step::preparatory(Key::None), repeats.clone()),
+        execute: (Step::moves_money(Key::None), repeats.clone()),
+    };
+    let world = repeating(authorization, repeats.clone()).await;
+    let first = world.pay("t").await.intent().clone();
+    assert_eq!(first.status(), IntentStatus::Succeeded);
+    let new = NewIntent::payment(money!("100 EUR"));
+    let second = world
+        .payments
+        .create_and_confirm(&key("second"), new, card("t"))
+        .await;
+    assert_eq!(second.unwrap_err().kind(), &ErrorKind::NotExecuted);
+    assert_eq!(repeats.executed.load(Ordering::SeqCst), 1);
 }

@@ -7,9 +7,9 @@ mod support;
 use paymux::connector::Ability;
 use paymux::sandbox::{Call, FaultKind, Settlement, Shape};
 use paymux::{
-    AcceptDuplicateRisk, CaptureStatus, Clock, CompensationStatus, IntentStatus, NewSession, OnLatePayment,
-    OnLateSuccess, OperationKind, OperationStatus, PaymentIntent, Policy, RefundStatus, ReviewReason,
-    SessionId, SessionStatus, prelude::*,
+    AcceptDuplicateRisk, CaptureStatus, Clock, CompensationStatus, IntentStatus, IntentUpdate, NewSession,
+    OnLatePayment, OnLateSuccess, OperationKind, OperationStatus, PaymentIntent, Policy, RefundStatus,
+    ReviewReason, SessionId, SessionStatus, prelude::*,
 };
 use support::*;
 
@@ -730,5 +730,58 @@ async fn a_worker_that_dies_while_it_asks_leaves_the_payment_to_the_next_one() {
         world.clock.advance(MINUTE);
         assert_eq!(world.paymux.recover_due(10).await.unwrap().claimed, 1);
         assert_eq!(world.sent("GET", ""), asked + 2);
+    }
+}
+
+/// A processor may say days later that what it declined was paid. Its amount isn't the payment's any more.
+#[tokio::test]
+async fn a_declined_attempt_that_is_paid_after_all_is_not_the_amount_that_the_payment_was_changed_to() {
+    let policies = [
+        OnLateSuccess::Reverse,
+        OnLateSuccess::AcceptIfUnpaid,
+        OnLateSuccess::Ask,
+    ];
+    for what in policies {
+        for amount in [money!("100 EUR"), money!("50 EUR"), money!("150 EUR")] {
+            let policy = Policy::default().on_late_success(what);
+            let world = World::built(Shape::bare(), &["main"], |builder| builder.policy(policy)).await;
+            let outcome = world.pay("tok_decline_insufficient_funds").await;
+            let intent = world.reread(outcome.intent()).await;
+            let posts = world.sandbox.webhooks();
+            let (_, body) = posts.last().unwrap();
+            let change = IntentUpdate::new().amount(amount);
+            let changed = world.payments.update(&intent, change).await.unwrap();
+            assert_eq!(changed.status(), IntentStatus::Created);
+            let late = world.resigned(body, |event| {
+                event["event"] = "evt_late".into();
+                event["kind"] = "payment.settled".into();
+                let object = &mut event["object"];
+                object["state"] = "settled".into();
+                object["authorized"] = object["amount"].clone();
+                object["captured"] = object["amount"].clone();
+                object.as_object_mut().unwrap().remove("decline");
+                object.as_object_mut().unwrap().remove("code");
+            });
+            let _ = world.post(late).await;
+            let now = world.reread(&intent).await;
+            let attempt = &now.attempts()[0];
+            if amount == money!("100 EUR") {
+                assert_eq!(
+                    (now.status(), attempt.compensation()),
+                    (IntentStatus::Succeeded, None)
+                );
+                continue;
+            }
+            assert_eq!((now.status(), now.totals().captured), (IntentStatus::Created, 0));
+            match what {
+                OnLateSuccess::Ask => {
+                    assert_eq!(attempt.compensation(), Some(CompensationStatus::LeftToHost));
+                    reviewed(&now, ReviewReason::LateSuccess);
+                }
+                OnLateSuccess::Reverse | OnLateSuccess::AcceptIfUnpaid => {
+                    assert!(attempt.compensation().is_some(), "{what:?}: it goes back");
+                }
+            }
+        }
     }
 }

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use paymux::connector::{Key, Request, Response, SuccessOn, Transport, TransportError};
 use paymux::sandbox::{Call, FaultKind, Sandbox, Settlement, Shape};
 use paymux::{
-    Bytes, ErrorKind, IntentStatus, PaymentIntent, Refund, RefundStatus, ReverseOutcome, VoidOutcome,
-    prelude::*,
+    Bytes, ErrorKind, IntentStatus, PaymentIntent, Refund, RefundStatus, ReverseOutcome, ReviewReason,
+    VoidOutcome, prelude::*,
 };
 use support::*;
 
@@ -548,4 +548,35 @@ async fn a_pending_refund_that_nobody_can_ask_about_is_looked_at_ever_less_often
         looks += world.paymux.recover_due(100).await.unwrap().claimed;
     }
     assert!((24..=48).contains(&looks), "{looks} in a day");
+}
+
+#[tokio::test]
+async fn a_read_of_a_refund_that_speaks_of_another_amount_is_no_news_and_is_reviewed() {
+    for token in ["tok_refund_pending", "tok_approve"] {
+        let world = World::new().await;
+        let intent = world.taken(token).await;
+        if token == "tok_approve" {
+            world.fault(Call::Refund, FaultKind::DropAnswer);
+        }
+        for _ in 0..50 {
+            world.fault(Call::ReadRefund, FaultKind::AlterAmount);
+            world.fault(Call::LookUpRefund, FaultKind::AlterAmount);
+        }
+        refund(&world, "r", &intent, part(money!("40 EUR"))).await;
+        let sent = world.posts();
+        world.pass(30 * HOUR).await;
+        assert_eq!(given(&world.reread(&intent).await), (0, 4_000, 6_000), "{token}");
+        let shown = world.unknowns().await;
+        assert!(
+            shown
+                .iter()
+                .any(|one| one.review() == Some(ReviewReason::AmountMismatch)),
+            "{token}: {shown:?}"
+        );
+        assert_eq!(world.posts(), sent, "{token}: never sent again");
+        world.sandbox.faults().clear();
+        world.pass(5 * HOUR).await;
+        let now = world.reread(&intent).await;
+        assert_eq!(given(&now), (4_000, 0, 6_000), "{token}: a read that matches");
+    }
 }

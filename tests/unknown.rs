@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paymux::connector::{Key, ReplaysErrors};
+use paymux::connector::prelude::*;
 use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
 use paymux::{Clock, ErrorKind, IntentStatus, ReviewReason, TestClock, Volatile, prelude::*};
 use support::*;
@@ -668,4 +668,189 @@ async fn a_payment_whose_time_is_up_while_nobody_knows_of_it_is_looked_at_ever_l
     }
     assert!((23..=48).contains(&looks), "{looks} in a day");
     assert_eq!(world.reread(&intent).await.status(), IntentStatus::Processing);
+}
+
+fn altered_reads(world: &World) {
+    for call in [Call::Read, Call::LookUp] {
+        for _ in 0..50 {
+            world.fault(call, FaultKind::AlterAmount);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_read_or_look_up_that_speaks_of_another_amount_settles_nothing_until_one_matches() {
+    for shape in [Shape::default(), Shape::handle_first()] {
+        let world = World::of(shape.key(Key::None), &["main", "second"]).await;
+        altered_reads(&world);
+        let (intent, _) = unknown(world.pay("tok_charged_answer_lost").await);
+        let sent = world.posts();
+        world.pass(HOUR).await;
+        let (now, _) = unknown(world.payments.outcome_of(intent.id()).await.unwrap());
+        reviewed(&now, ReviewReason::AmountMismatch);
+        assert_eq!(now.totals().captured, 0);
+        world.sandbox.faults().clear();
+        world.pass(HOUR).await;
+        let now = world.reread(&intent).await;
+        assert_eq!(
+            (now.status(), now.totals().captured),
+            (IntentStatus::Succeeded, 10_000)
+        );
+        assert_eq!(world.posts(), sent, "never sent again");
+    }
+}
+
+#[tokio::test]
+async fn a_read_of_a_pending_payment_that_speaks_of_another_amount_is_no_news_and_is_reviewed() {
+    let world = World::new().await;
+    let PaymentOutcome::Pending(intent) = world.pay("tok_pending_then_settled").await else {
+        panic!("accepted, answer later");
+    };
+    altered_reads(&world);
+    world.pass(30 * HOUR).await;
+    let now = world.reread(&intent).await;
+    reviewed(&now, ReviewReason::AmountMismatch);
+    assert_eq!(
+        (now.status(), now.totals().captured),
+        (IntentStatus::Processing, 0)
+    );
+}
+
+/// A processor that loses what it is asked, and finds whatever it likes by our reference.
+#[derive(Clone, Debug)]
+struct Finds {
+    id: &'static str,
+    minor: i64,
+    currency: Currency,
+    reference: Reference,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Reference {
+    Ours,
+    Anothers,
+    Lacking,
+}
+
+impl Exchange<op::Authorize> for Finds {
+    fn request(&self, op: &op::Authorize, _: &StepKey) -> Result<Request, Unsendable> {
+        Ok(Request::post("https://acme.example/charges").json(&op.reference))
+    }
+
+    fn report(&self, _: &op::Authorize, _: &Response) -> Result<AuthorizeReport, CallError> {
+        Err(CallError::unknown("no answer comes"))
+    }
+}
+
+impl Exchange<op::LookUp> for Finds {
+    fn request(&self, op: &op::LookUp, _: &StepKey) -> Result<Request, Unsendable> {
+        Ok(Request::get(format!(
+            "https://acme.example/charges?like={}",
+            op.reference
+        )))
+    }
+
+    fn report(&self, op: &op::LookUp, _: &Response) -> Result<LookUpReport, CallError> {
+        let echo = Echo::none().amount(Money::from_minor(self.minor, self.currency));
+        let echo = match self.reference {
+            Reference::Ours => echo.reference(&op.reference),
+            Reference::Anothers => echo.reference("somebody-else"),
+            Reference::Lacking => echo,
+        };
+        let found = AuthorizeReport::Captured(Approval::new(self.id, echo));
+        Ok(LookUpReport::Found(found.into()))
+    }
+}
+
+#[derive(Debug)]
+struct Loses;
+
+#[async_trait]
+impl Transport for Loses {
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        match request.method() == "GET" {
+            true => Ok(Response::new(200, serde_json::Value::Null)),
+            false => Err(TransportError::Unknown("lost")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_payment_that_a_look_up_finds_is_not_ours() {
+    let ours = Finds {
+        id: "ch_1",
+        minor: 10_000,
+        currency: Currency::EUR,
+        reference: Reference::Ours,
+    };
+    let cases = [
+        (ours.clone(), true),
+        (
+            Finds {
+                minor: 100,
+                ..ours.clone()
+            },
+            false,
+        ),
+        (
+            Finds {
+                minor: 10_001,
+                ..ours.clone()
+            },
+            false,
+        ),
+        (
+            Finds {
+                currency: Currency::GBP,
+                ..ours.clone()
+            },
+            false,
+        ),
+        (
+            Finds {
+                reference: Reference::Anothers,
+                ..ours.clone()
+            },
+            false,
+        ),
+        (
+            Finds {
+                reference: Reference::Lacking,
+                ..ours
+            },
+            false,
+        ),
+    ];
+    for (finds, is_ours) in cases {
+        let limits = Capabilities::currencies([Currency::EUR]).echoes(Echoes::AmountAndReference);
+        let at = AccountRef::new(ConnectorId::from_static("acme"), "main");
+        let step = Step::moves_money(Key::None);
+        let exchange = Arc::new(finds.clone());
+        let connector = Connector::builder(at, limits, Arc::new(Loses))
+            .authorize(Authorization::OneCall(step, exchange.clone()))
+            .look_up(exchange)
+            .build();
+        let (runtime, clock) = Runtime::test(7);
+        let sandbox = Sandbox::seeded(7).clock(Arc::new(clock.clone()));
+        let connectors = ConnectorMap::shared([connector]).unwrap();
+        let world = World::from(runtime, clock, sandbox, connectors, |builder| builder).await;
+        let (intent, _) = unknown(world.pay("tok").await);
+        world.pass(2 * HOUR).await;
+        let now = world.reread(&intent).await;
+        if is_ours {
+            assert_eq!(
+                (now.status(), now.totals().captured),
+                (IntentStatus::Succeeded, 10_000)
+            );
+            assert_eq!(now.attempts()[0].handle(), Some("ch_1"));
+        } else {
+            let (now, _) = unknown(world.payments.outcome_of(now.id()).await.unwrap());
+            reviewed(&now, ReviewReason::AmountMismatch);
+            assert_eq!(
+                (now.totals().captured, now.attempts()[0].handle()),
+                (0, None),
+                "{finds:?}"
+            );
+        }
+    }
 }

@@ -12,7 +12,7 @@ use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
 use paymux::store::{Query, Row, RowKind, Store};
 use paymux::{
     AccountRef, Bytes, Clock, Connectors, Endpoint, EndpointId, ErrorKind, IntentStatus, Mode, Received,
-    Result, Secret, prelude::*,
+    RefundStatus, Result, ReviewReason, Secret, prelude::*,
 };
 use support::*;
 
@@ -147,9 +147,18 @@ fn nameless(world: &World, body: &Bytes) -> (http::HeaderMap, Bytes) {
     })
 }
 
-/// What the processor will post of the first payment, before there is one: the same seed does the same elsewhere.
+/// What the processor will post of the first payment, before there is one: the same seed does the same elsewhere. Each
+/// webhook that is taken in draws identifiers, so that the payment's reference is known once they were all taken in.
 async fn foreseen(shape: &Shape) -> Vec<Bytes> {
+    let of_another_reference = rehearsed(shape, &[]).await;
+    rehearsed(shape, &of_another_reference).await
+}
+
+async fn rehearsed(shape: &Shape, told: &[Bytes]) -> Vec<Bytes> {
     let world = World::of(shape.clone(), &["main"]).await;
+    for body in told.iter().rev().chain(told) {
+        let _ = world.post(nameless(&world, body)).await;
+    }
     let intent = world.pay("tok_pending_then_settled").await.intent().clone();
     world.sandbox.settle(&world.handle(&intent)).unwrap();
     world
@@ -354,4 +363,129 @@ async fn an_empty_secret_lets_nobody_in() {
         (Received::Refused, 401)
     );
     assert_eq!(world.mark(), before);
+}
+
+/// What a webhook may say instead of what is so.
+#[derive(Clone, Copy, Debug)]
+enum Wrong {
+    Amount(i64),
+    Currency,
+    Reference,
+}
+
+/// The same webhook, genuinely signed, that says something else of its object.
+fn saying(world: &World, body: &Bytes, wrong: Wrong) -> (http::HeaderMap, Bytes) {
+    world.resigned(body, |event| {
+        let object = &mut event["object"];
+        match wrong {
+            Wrong::Reference => object["reference"] = "01kdvdna00e01vfjy4m4sw5m7q".into(),
+            Wrong::Amount(minor) => {
+                let asked = object["amount"]["minor"].as_i64().unwrap();
+                each_amount(object, &mut |amount| {
+                    if amount["minor"] == asked {
+                        amount["minor"] = minor.into();
+                    }
+                });
+            }
+            Wrong::Currency => each_amount(object, &mut |amount| amount["currency"] = "JPY".into()),
+        }
+    })
+}
+
+fn each_amount(value: &mut serde_json::Value, change: &mut impl FnMut(&mut serde_json::Value)) {
+    if value.get("minor").is_some() {
+        return change(value);
+    }
+    if let Some(fields) = value.as_object_mut() {
+        fields.values_mut().for_each(|field| each_amount(field, change));
+    }
+}
+
+const WRONGS: [Wrong; 4] = [
+    Wrong::Amount(1_000),
+    Wrong::Amount(10_001),
+    Wrong::Currency,
+    Wrong::Reference,
+];
+
+#[tokio::test]
+async fn a_payment_s_webhook_that_speaks_of_something_else_than_was_asked_is_reviewed_and_settles_nothing() {
+    for wrong in WRONGS {
+        let world = World::of(Shape::bare(), &["main"]).await;
+        let PaymentOutcome::Pending(intent) = world.pay("tok_pending_then_settled").await else {
+            panic!("accepted, answer later");
+        };
+        world.deliver().await;
+        world.clock.advance(2 * HOUR);
+        let posts = world.sandbox.webhooks();
+        assert!(!posts.is_empty());
+        for (_, body) in &posts {
+            let _ = world.post(saying(&world, body, wrong)).await;
+        }
+        let now = world.reread(&intent).await;
+        reviewed(&now, ReviewReason::AmountMismatch);
+        assert_eq!(
+            (now.status(), now.totals().captured),
+            (IntentStatus::Processing, 0),
+            "{wrong:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refund_s_webhook_that_speaks_of_something_else_than_was_asked_is_reviewed_and_settles_nothing() {
+    for wrong in WRONGS {
+        let world = World::of(Shape::bare(), &["main"]).await;
+        let intent = world.taken("tok_refund_pending").await;
+        let new = NewRefund::part(money!("40 EUR"), RefundReason::OrderCancelled);
+        let said = world.payments.refund(&key("r"), intent.id(), new).await.unwrap();
+        let RefundOutcome::Pending(refund) = said.outcome else {
+            panic!("accepted, answer later");
+        };
+        world.deliver().await;
+        world.clock.advance(2 * HOUR);
+        let posts = world.sandbox.webhooks();
+        let of_refund = posts
+            .iter()
+            .filter(|(_, body)| String::from_utf8_lossy(body).contains(r#""about":"refund""#));
+        let mut told = 0;
+        for (_, body) in of_refund {
+            let _ = world.post(saying(&world, body, wrong)).await;
+            told += 1;
+        }
+        assert!(told > 0);
+        let now = world.payments.refund_by_id(refund.id()).await.unwrap();
+        assert_eq!(now.status(), RefundStatus::Pending, "{wrong:?}");
+        let shown = world.unknowns().await;
+        assert!(
+            shown
+                .iter()
+                .any(|one| one.review() == Some(ReviewReason::AmountMismatch)),
+            "{wrong:?}: {shown:?}"
+        );
+        assert_eq!(world.reread(&intent).await.totals().refunded, 0);
+    }
+}
+
+/// It is told before the payment is known, and waits with all that it says.
+#[tokio::test]
+async fn a_webhook_that_waited_is_compared_with_what_was_asked_as_well() {
+    let shape = Shape::bare();
+    let world = World::of(shape.clone(), &["main"]).await;
+    let posts = foreseen(&shape).await;
+    for body in posts.iter().rev().chain(&posts) {
+        let (_, body) = nameless(&world, body);
+        let _ = world.post(saying(&world, &body, Wrong::Amount(1_000))).await;
+    }
+    assert!(!parked(&world).await.is_empty());
+    let PaymentOutcome::Pending(intent) = world.pay("tok_pending_then_settled").await else {
+        panic!("accepted, answer later");
+    };
+    world.pass(2 * HOUR).await;
+    let now = world.reread(&intent).await;
+    reviewed(&now, ReviewReason::AmountMismatch);
+    assert_eq!(
+        (now.status(), now.totals().captured),
+        (IntentStatus::Processing, 0)
+    );
 }

@@ -439,10 +439,17 @@ impl Answer {
         self
     }
 
+    /// Of a list, each object.
     fn altered(mut self) -> Self {
-        for name in ["amount", "total"] {
-            if let Some(minor) = self.body.get_mut(name).and_then(|amount| amount.get_mut("minor")) {
-                *minor = minor.as_i64().unwrap_or_default().saturating_add(1).into();
+        let objects = match self.body.get_mut("items").and_then(Value::as_array_mut) {
+            Some(items) => items.iter_mut().collect(),
+            None => vec![&mut self.body],
+        };
+        for object in objects {
+            for name in ["amount", "total"] {
+                if let Some(minor) = object.get_mut(name).and_then(|amount| amount.get_mut("minor")) {
+                    *minor = minor.as_i64().unwrap_or_default().saturating_add(1).into();
+                }
             }
         }
         self

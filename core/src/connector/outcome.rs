@@ -256,6 +256,19 @@ impl Echo {
         self.reference = Some(reference.into());
         self
     }
+
+    /// Whether what it repeats is what was sent: one of `amounts`, and `reference`.
+    pub(crate) fn check(&self, amounts: &[Money], reference: &str) -> Result<(), Cow<'static, str>> {
+        if let (Some(seen), Some(amount)) = (self.amount, amounts.first())
+            && !amounts.contains(&seen)
+        {
+            return Err(format!("the answer speaks of {seen}, the request of {amount}").into());
+        }
+        match &self.reference {
+            Some(seen) if seen != reference => Err("the answer speaks of another reference".into()),
+            None | Some(_) => Ok(()),
+        }
+    }
 }
 
 /// What every answer of an account repeats.
@@ -275,23 +288,22 @@ pub enum Echoes {
 impl Echoes {
     /// Whether `echo` is as promised and as sent.
     pub(crate) fn check(self, echo: &Echo, amount: Money, reference: &str) -> Result<(), Cow<'static, str>> {
+        self.check_promised(echo)?;
+        echo.check(&[amount], reference)
+    }
+
+    /// Whether `echo` has what is promised.
+    pub(crate) fn check_promised(self, echo: &Echo) -> Result<(), Cow<'static, str>> {
         let (want_amount, want_reference) = match self {
             Self::Nothing => (false, false),
             Self::Amount => (true, false),
             Self::Reference => (false, true),
             Self::AmountAndReference => (true, true),
         };
-        match echo.amount {
-            None if want_amount => return Err("the answer lacks the amount that it should repeat".into()),
-            Some(seen) if seen != amount => {
-                return Err(format!("the answer speaks of {seen}, the request of {amount}").into());
-            }
-            None | Some(_) => {}
-        }
-        match &echo.reference {
-            None if want_reference => Err("the answer lacks the reference that it should repeat".into()),
-            Some(seen) if seen != reference => Err("the answer speaks of another reference".into()),
-            None | Some(_) => Ok(()),
+        match (echo.amount, &echo.reference) {
+            (None, _) if want_amount => Err("the answer lacks the amount that it should repeat".into()),
+            (_, None) if want_reference => Err("the answer lacks the reference that it should repeat".into()),
+            (_, _) => Ok(()),
         }
     }
 }

@@ -6,20 +6,24 @@ use uuid::Uuid;
 
 use super::Inner;
 use super::aggregate::{Aggregate, Loaded, SCHEMA, encode};
+use super::write::pointer;
 use crate::error::{Error, ErrorKind, Result};
+use crate::id::ProviderRef;
 use crate::store::{Attention, Index};
 use crate::store::{
     Batch, CommitError, CommitId, Due, JobKey, JobWrite, Precondition, Refusal, Resolved, Row, RowKey,
-    RowKind, StoreError, StoredEvent, UniqueWrite,
+    RowKind, Scope, StoreError, StoredEvent, UniqueKey, UniqueWrite,
 };
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
 
 /// What will be written together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Work {
     pub(crate) batch: Batch,
     pub(crate) at: Timestamp,
+    /// The processor's identifiers that are there already, and stay where they point.
+    taken: Vec<UniqueKey>,
 }
 
 /// Why a commit isn't done.
@@ -57,6 +61,14 @@ impl From<CommitFailure> for Error {
 }
 
 impl Work {
+    pub(crate) fn of(batch: Batch, at: Timestamp) -> Self {
+        Self {
+            batch,
+            at,
+            taken: Vec::new(),
+        }
+    }
+
     /// Takes an aggregate through its events. `None` where there is none to take, nor an event that makes one.
     pub(crate) fn change<A: Aggregate>(
         &mut self,
@@ -121,6 +133,19 @@ impl Work {
         self.batch.uniques.push(write);
     }
 
+    /// Points an identifier of the processor's at a row: it is that row's alone.
+    pub(crate) fn claim(&mut self, reference: &ProviderRef, target: RowKey) {
+        let key = UniqueKey::provider(reference);
+        if !self.taken.contains(&key) {
+            self.unique(UniqueWrite::Insert(pointer(key, target)));
+        }
+    }
+
+    /// Leaves an identifier where it points.
+    pub(crate) fn leave(&mut self, key: UniqueKey) {
+        self.taken.push(key);
+    }
+
     pub(crate) fn job(&mut self, write: JobWrite) {
         self.batch.jobs.retain(|earlier| earlier.key() != write.key());
         self.batch.jobs.push(write);
@@ -172,14 +197,18 @@ impl Work {
     }
 }
 
+/// Whose an identifier of the processor's is that a commit couldn't claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    Itself,
+    Another,
+}
+
 impl Inner {
     /// An empty commit.
     pub(crate) fn work(&self) -> Work {
         let at = self.runtime.clock.now();
-        Work {
-            batch: Batch::new(CommitId(self.runtime.ids.uuid(at))),
-            at,
-        }
+        Work::of(Batch::new(CommitId(self.runtime.ids.uuid(at))), at)
     }
 
     pub(crate) fn uuid(&self) -> Uuid {
@@ -207,6 +236,32 @@ impl Inner {
             }
         }
         Err(CommitFailure::InDoubt)
+    }
+
+    /// Whose identifier kept a commit of `row` from being written, if it was one: another commit's failure is given
+    /// back.
+    pub(crate) async fn holder(
+        &self,
+        tenant: &Tenant,
+        row: RowKey,
+        failure: CommitFailure,
+    ) -> Result<(UniqueKey, Holder), CommitFailure> {
+        let key = match failure {
+            CommitFailure::Conflict(Refusal::Unique(key)) if key.scope == Scope::Provider => key,
+            CommitFailure::Conflict(_)
+            | CommitFailure::Fenced
+            | CommitFailure::NotCommitted(_)
+            | CommitFailure::InDoubt
+            | CommitFailure::Broken(_) => return Err(failure),
+        };
+        match self.store.locate(&key).await.map_err(unreadable)? {
+            Some((theirs, held)) if theirs == *tenant && held == row => Ok((key, Holder::Itself)),
+            Some(_) => {
+                tracing::error!(%tenant, ?row, ?key, "an identifier of the processor's is another one's already");
+                Ok((key, Holder::Another))
+            }
+            None => Err(CommitFailure::Conflict(Refusal::Unique(key))),
+        }
     }
 
     async fn fate_of(&self, tenant: &Tenant, id: CommitId) -> Option<Resolved> {

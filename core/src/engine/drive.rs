@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use super::Inner;
-use super::aggregate::Loaded;
+use super::aggregate::{Aggregate as _, Loaded};
 use super::call::{Call, Report};
-use super::commit::CommitFailure;
+use super::commit::{CommitFailure, Holder};
 use super::operation::OpRequest;
 use super::policy::PartialAuthorization;
 use super::refunds::{RefundDrive, refund_news};
@@ -26,7 +26,7 @@ use crate::intent::{
 use crate::refund::RefundState;
 use crate::secret::Volatile;
 use crate::session::Session;
-use crate::store::{Due, JobKey, JobWrite, Queue, RowKey, RowKind};
+use crate::store::{CommitId, Due, JobKey, JobWrite, Queue, Refusal, RowKey, RowKind};
 use crate::tenant::Tenant;
 
 /// An operation that is under way: the call to send next, and the lease that allows it.
@@ -88,6 +88,14 @@ impl Inner {
                             loaded: after,
                             action,
                         });
+                    }
+                    Kept::Anothers(after, before) => {
+                        (loaded, drive) = (after, *before);
+                        let why = "the processor gave another payment's identifier";
+                        News::NotExecuted {
+                            operation: drive.operation,
+                            proof: NotExecuted::NotSent(why.into()),
+                        }
                     }
                 },
             };
@@ -229,7 +237,25 @@ impl Inner {
             let due = Due::After(self.policy.lease());
             // The job's age is that of its step's first send.
             work.job(JobWrite::Put { key: job, due });
-            match self.write_intent(tenant, work, Some(&before), &events).await {
+            let written = match self
+                .claim_and_write(tenant, work.clone(), Some(&before), &events)
+                .await
+            {
+                Err(CommitFailure::Conflict(Refusal::Unique(key))) => {
+                    let refused = CommitFailure::Conflict(Refusal::Unique(key));
+                    match self.holder(tenant, before.state.key(), refused).await {
+                        // Nothing that moves money was sent, and nothing is: it would be another payment's.
+                        Ok((_, Holder::Another)) => return Ok(Kept::Anothers(before, Box::new(drive))),
+                        Ok((_, Holder::Itself)) => {
+                            work.batch.commit_id = CommitId(self.uuid());
+                            self.write_intent(tenant, work, Some(&before), &events).await
+                        }
+                        Err(failure) => Err(failure),
+                    }
+                }
+                written => written,
+            };
+            match written {
                 Ok(after) => {
                     let drive = Drive {
                         call,
@@ -628,6 +654,8 @@ impl Inner {
 
 enum Kept {
     Go(Loaded<Intent>, Box<Drive>),
+    /// The handle is another payment's.
+    Anothers(Loaded<Intent>, Box<Drive>),
     Stop(Loaded<Intent>),
 }
 

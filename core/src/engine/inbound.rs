@@ -13,7 +13,7 @@ use super::aggregate::{SCHEMA, decode_body, encode, known_form};
 use super::commit::{CommitFailure, unreadable};
 use super::payments::Payments;
 use super::refunds::watched;
-use super::said::Said;
+use super::said::{Repeats, Said};
 use super::sync::{Asked, Heard};
 use super::write::to_sync;
 use crate::connector::{Authority, Connector, Inbound, Notice, RefundReport, Standing};
@@ -72,6 +72,9 @@ struct StoredNotice {
     /// What it says, until it is applied, where it is more than a hint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     said: Option<Said>,
+    /// What it repeats with that of what was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repeats: Option<Repeats>,
 }
 
 impl StoredNotice {
@@ -235,6 +238,7 @@ impl Inner {
                 None => Some(name.clone()),
             },
             said: Said::of(&notice.authority),
+            repeats: Repeats::of(&notice.authority),
         };
         let key = RowKey::new(RowKind::Notice, self.uuid());
         work.batch.preconditions.push(Precondition::Absent(key));
@@ -323,7 +327,10 @@ impl Inner {
             return self.drop_job(claim).await;
         };
         let stored = StoredNotice::decode(&row)?;
-        let authority = stored.said.clone().map_or(Authority::Hint, Said::authority);
+        let authority = match stored.said.clone() {
+            Some(said) => said.authority(stored.repeats.clone()),
+            None => Authority::Hint,
+        };
         self.act_on(claim, &stored, authority).await
     }
 
@@ -520,6 +527,10 @@ impl Inner {
                 NoticeStage::Applied => None,
                 NoticeStage::Received | NoticeStage::Parked => stored.said.clone(),
             },
+            repeats: match stage {
+                NoticeStage::Applied => None,
+                NoticeStage::Received | NoticeStage::Parked => stored.repeats.clone(),
+            },
         };
         if let (JobWrite::Done(_), Some(name)) = (&job, &stored.coalesced) {
             work.unique(UniqueWrite::Delete(UniqueKey::new(Scope::Notice, name)));
@@ -624,20 +635,27 @@ mod tests {
             tries: 2,
             coalesced: coalesced.map(str::to_owned),
             said: None,
+            repeats: None,
         };
         let says = |authority: Authority| StoredNotice {
             said: Said::of(&authority),
+            repeats: Repeats::of(&authority),
             ..of(NoticeStage::Received, None)
         };
         let approval = Approval::new(Handle::from("pay_1"), Echo::none());
         let captured = Standing::from(AuthorizeReport::Captured(approval));
         let refunded = RefundReport::Refunded(Handle::from("re_1"), Echo::none());
+        let echo = Echo::none()
+            .amount(crate::money::Money::from_minor(100, crate::money::Currency::EUR))
+            .reference("4111111111111111");
+        let repeats = Standing::from(AuthorizeReport::Pending(Handle::from("pay_1"), echo));
         vec![
             of(NoticeStage::Received, None),
             of(NoticeStage::Applied, None),
             of(NoticeStage::Parked, Some("sandbox/main/pay_1/captured")),
             says(Authority::Payment(Box::new(captured))),
             says(Authority::Refund(Box::new(refunded))),
+            says(Authority::Payment(Box::new(repeats))),
         ]
     }
 

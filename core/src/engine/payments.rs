@@ -170,10 +170,7 @@ impl Payments {
         self.check_new(&new, method.as_ref())?;
         let planned = self.planned(&claimed, self.new_state(new, None, method)).await?;
         let (batch, value) = (planned.batch, planned.value);
-        let work = super::commit::Work {
-            batch,
-            at: self.engine.runtime.clock.now(),
-        };
+        let work = super::commit::Work::of(batch, self.engine.runtime.clock.now());
         match self.engine.commit(&self.tenant, work).await {
             Ok(()) => Ok(Reply::first(value)),
             Err(failure) => match self.engine.before::<Intent>(&self.tenant, &claimed).await? {

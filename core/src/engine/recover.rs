@@ -19,7 +19,7 @@ use super::refunds::{RefundDrive, watched};
 use super::resolve::Found;
 use super::sync::{Asked, Heard};
 use super::write::to_sync;
-use crate::connector::{AuthorizeReport, NotExecuted, Outcome, RefundReadReport};
+use crate::connector::{AuthorizeReport, Contradiction, NotExecuted, Outcome, RefundReadReport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::OperationId;
 use crate::intent::{
@@ -493,6 +493,10 @@ impl Inner {
         };
         let news = match seen {
             Some(Outcome::Answered(RefundReadReport::Found(report))) => Some(RefundNews::Report(report)),
+            // As an answer that speaks of something else: this is never sent again, only read.
+            Some(Outcome::Unknown(doubt)) if doubt.contradicts == Contradiction::Echo => {
+                Some(RefundNews::Doubt(doubt))
+            }
             _unseen if resend => {
                 // Its step was written down with the refund: only the lease begins anew.
                 let mut work = self.work();
@@ -580,7 +584,7 @@ impl Inner {
         self.reload(tenant, &loaded).await
     }
 
-    async fn raise_refund(
+    pub(crate) async fn raise_refund(
         &self,
         tenant: &Tenant,
         loaded: &Loaded<RefundState>,

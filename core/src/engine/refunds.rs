@@ -1,12 +1,13 @@
 //! Refunds: reserved on the intent and requested in one commit, then driven part by part.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Inner;
 use super::aggregate::{Aggregate, Loaded};
 use super::call::{Call, Report, ask};
-use super::commit::{CommitFailure, Work};
+use super::commit::{CommitFailure, Holder, Work};
 use super::drive::WRITE_TRIES;
 use super::idempotency::{Before, Claimed, Conclusion, IdempotencyKey, conclude};
 use super::operate::{same_currency, stale};
@@ -14,7 +15,7 @@ use super::payments::Payments;
 use super::sync::Heard;
 use super::write::pointer;
 use crate::connector::{
-    Connector, Doubt, Outcome, RefundReadReport, Requirement, Stage as CallStage, StepKey, op,
+    Connector, Contradiction, Doubt, Outcome, RefundReadReport, Requirement, Stage as CallStage, StepKey, op,
 };
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{AttemptId, CaptureId, OperationId, PaymentIntentId, ProviderKind, ProviderRef, RefundId};
@@ -25,10 +26,10 @@ use crate::intent::{
 use crate::money::Money;
 use crate::outcome::{RefundOutcome, Reply};
 use crate::refund::{
-    self, Allocation, AllocationStatus, Command, NewRefund, RefundEvent, RefundNews, RefundState,
-    RefundStatus,
+    self, Allocation, AllocationStatus, Command, NewRefund, RefundEvent, RefundHappened, RefundNews,
+    RefundState, RefundStatus,
 };
-use crate::store::{Claim, Due, JobKey, JobWrite, Queue, RowKey, RowKind, UniqueKey, UniqueWrite};
+use crate::store::{Claim, CommitId, Due, JobKey, JobWrite, Queue, RowKey, RowKind, UniqueKey, UniqueWrite};
 use crate::tenant::Tenant;
 
 use super::drive::Sending;
@@ -329,10 +330,7 @@ impl Inner {
                     kind: ProviderKind::Refund,
                     id: handle.as_str().to_owned(),
                 };
-                work.unique(UniqueWrite::Replace(pointer(
-                    UniqueKey::provider(&reference),
-                    row,
-                )));
+                work.claim(&reference, row);
             }
         }
         let key = JobKey {
@@ -503,8 +501,38 @@ impl Inner {
         Ok((before, None))
     }
 
-    /// Writes a refund's events with its intent's share in one commit.
+    /// Writes a refund's events with its intent's share in one commit. An identifier of the processor's that is
+    /// another refund's already stays there, and a person is asked.
     pub(crate) async fn write_refund(
+        &self,
+        tenant: &Tenant,
+        work: Work,
+        before: &Loaded<RefundState>,
+        events: &[RefundEvent],
+    ) -> Result<Loaded<RefundState>, CommitFailure> {
+        let (mut work, mut events) = (work, Cow::Borrowed(events));
+        loop {
+            let written = self
+                .claim_and_write_refund(tenant, work.clone(), before, &events)
+                .await;
+            let failure = match written {
+                Ok(after) => return Ok(after),
+                Err(failure) => failure,
+            };
+            let (key, holder) = self.holder(tenant, before.state.key(), failure).await?;
+            let reviewed = events
+                .iter()
+                .any(|event| matches!(event.what, RefundHappened::ReviewRaised(_)));
+            if holder == Holder::Another && before.state.review.is_none() && !reviewed {
+                let (at, what) = (work.at, RefundHappened::ReviewRaised(ReviewReason::Contradiction));
+                events.to_mut().push(RefundEvent { at, what });
+            }
+            work.leave(key);
+            work.batch.commit_id = CommitId(self.uuid());
+        }
+    }
+
+    async fn claim_and_write_refund(
         &self,
         tenant: &Tenant,
         mut work: Work,
@@ -581,15 +609,25 @@ impl Inner {
         let mut loaded = loaded;
         let mut heard = Heard::All;
         for part in waiting {
-            let Some(Outcome::Answered(RefundReadReport::Found(report))) =
-                self.read_refund_part(tenant, connector, &part).await
-            else {
-                heard = Heard::NotAll;
-                continue;
-            };
-            loaded = self
-                .merge_refund(tenant, loaded, part.operation, RefundNews::Report(report))
-                .await?;
+            match self.read_refund_part(tenant, connector, &part).await {
+                Some(Outcome::Answered(RefundReadReport::Found(report))) => {
+                    loaded = self
+                        .merge_refund(tenant, loaded, part.operation, RefundNews::Report(report))
+                        .await?;
+                }
+                Some(Outcome::Unknown(doubt)) if doubt.contradicts == Contradiction::Echo => {
+                    self.raise_refund(tenant, &loaded, ReviewReason::AmountMismatch)
+                        .await?;
+                    loaded = self.reload(tenant, &loaded).await?;
+                    heard = Heard::NotAll;
+                }
+                Some(
+                    Outcome::Answered(RefundReadReport::NotFound)
+                    | Outcome::NotExecuted(_)
+                    | Outcome::Unknown(_),
+                )
+                | None => heard = Heard::NotAll,
+            }
         }
         Ok((loaded, heard))
     }

@@ -1,6 +1,7 @@
 //! How an unknown outcome is found out: read by the handle, look up by our reference, send the same bytes with the
 //! same key again. "Not found" proves something only once the account's reads are settled.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::Inner;
@@ -8,10 +9,10 @@ use super::call::{Call, ask};
 use super::drive::Sending;
 use super::route::handle_first;
 use crate::connector::{
-    AuthorizeReport, Connector, Key, LookUpReport, NotExecuted, Outcome, ReadReport, ReplaysErrors, Stage,
-    Standing, StepKey, op,
+    AuthorizeReport, Connector, Contradiction, Doubt, Echoes, Key, LookUpReport, NotExecuted, Outcome,
+    ReadReport, ReplaysErrors, Stage, Standing, StepKey, op,
 };
-use crate::intent::{Attempt, Intent, News, OpStage, OpenOp, OperationKind, Reading};
+use crate::intent::{self, Attempt, Intent, News, OpStage, OpenOp, OperationKind, Reading};
 use crate::secret::Volatile;
 use crate::tenant::Tenant;
 
@@ -64,6 +65,21 @@ impl Inner {
         let refund_epoch = self.refund_epoch(connector, state, attempt);
         let seen = self.see(tenant, connector, attempt, open).await;
         if let Seen::Payment(standing) = seen {
+            let ours = promised(connector.capabilities.echoes, &standing)
+                .and_then(|()| intent::speaks_of(attempt, state, &standing.report));
+            // As an answer that speaks of something else: this is never sent again, only read.
+            if let Err(why) = ours {
+                let contradicts = Contradiction::Echo;
+                let stage = Stage::Answered;
+                return Found::News(News::Doubt {
+                    operation: open.id,
+                    doubt: Doubt {
+                        stage,
+                        why,
+                        contradicts,
+                    },
+                });
+            }
             if shows_outcome(open, &standing) {
                 return Found::News(News::Payment {
                     attempt: attempt.id,
@@ -196,6 +212,22 @@ impl Inner {
         connector: &Connector,
         attempt: &Attempt,
     ) -> Option<Box<Standing>> {
+        let standing = self.read_or_look_up(tenant, connector, attempt).await?;
+        match promised(connector.capabilities.echoes, &standing) {
+            Ok(()) => Some(standing),
+            Err(why) => {
+                tracing::warn!(attempt = %attempt.id, account = %attempt.account, %why, "a read isn't believed");
+                None
+            }
+        }
+    }
+
+    async fn read_or_look_up(
+        &self,
+        tenant: &Tenant,
+        connector: &Connector,
+        attempt: &Attempt,
+    ) -> Option<Box<Standing>> {
         let reference = attempt.operation.reference();
         let key = StepKey::new(attempt.operation, "read");
         match (&attempt.known.handle, &connector.read, &connector.look_up) {
@@ -219,6 +251,14 @@ impl Inner {
             }
             (_, _, None) => None,
         }
+    }
+}
+
+/// Whether what was read repeats what the account promises of every answer.
+fn promised(echoes: Echoes, standing: &Standing) -> Result<(), Cow<'static, str>> {
+    match standing.report.echo() {
+        Some(echo) => echoes.check_promised(echo),
+        None => Ok(()),
     }
 }
 

@@ -76,10 +76,60 @@ impl Said {
         }
     }
 
-    pub(crate) fn authority(self) -> Authority {
+    /// With what it repeats.
+    pub(crate) fn authority(self, repeats: Option<Repeats>) -> Authority {
+        let echo = repeats.map_or_else(Echo::none, Repeats::echo);
         match self {
-            Self::Payment(said) => Authority::Payment(Box::new((*said).into())),
-            Self::Refund(said) => Authority::Refund(Box::new(said.into())),
+            Self::Payment(said) => {
+                let mut standing = Standing::from(*said);
+                if let Some(known) = standing.report.echo_mut() {
+                    *known = echo;
+                }
+                Authority::Payment(Box::new(standing))
+            }
+            Self::Refund(said) => {
+                let mut report = RefundReport::from(said);
+                if let Some(known) = report.echo_mut() {
+                    *known = echo;
+                }
+                Authority::Refund(Box::new(report))
+            }
+        }
+    }
+}
+
+/// What a notice repeats of what was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Repeats {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    amount: Option<Money>,
+    /// Empty where it can't be a reference of ours: then it could be anything, and isn't kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+}
+
+impl Repeats {
+    pub(crate) fn of(authority: &Authority) -> Option<Self> {
+        let echo = match authority {
+            Authority::Hint => None,
+            Authority::Payment(standing) => standing.report.repeats(),
+            Authority::Refund(report) => report.echo(),
+        };
+        let ours = |word: &String| match crate::id::decode(word) {
+            Some(_) => word.clone(),
+            None => String::new(),
+        };
+        echo.filter(|echo| **echo != Echo::none()).map(|echo| Self {
+            amount: echo.amount,
+            reference: echo.reference.as_ref().map(ours),
+        })
+    }
+
+    fn echo(self) -> Echo {
+        Echo {
+            amount: self.amount,
+            reference: self.reference,
         }
     }
 }

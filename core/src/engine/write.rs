@@ -1,22 +1,24 @@
 //! What a change of an intent brings with it in the same commit: jobs, uniques, the session, the key's record. All of
 //! it follows from the state before and after, so that no verb can forget a part.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::Inner;
 use super::aggregate::{Aggregate, Loaded};
-use super::commit::{CommitFailure, Work};
+use super::commit::{CommitFailure, Holder, Work};
 use super::drive::job_key;
 use super::idempotency::{Conclusion, conclude};
 use super::policy::OnLatePayment;
+use crate::connector::Handle;
 use crate::error::{Error, Result};
 use crate::id::{AccountRef, ProviderKind, ProviderRef, SessionId};
 use crate::intent::{
-    Attempt, AttemptStatus, CaptureStatus, Closure, CompensationStatus, Intent, IntentEvent, IntentStatus,
-    News, OpStage, OpenOp, OperationKind, OperationStatus,
+    Attempt, AttemptStatus, CaptureStatus, Closure, CompensationStatus, Happened, Intent, IntentEvent,
+    IntentStatus, News, OpStage, OpenOp, OperationKind, OperationStatus, ReviewReason,
 };
 use crate::session::{self, Session};
-use crate::store::{Due, JobKey, JobWrite, Queue, RowKey, Unique, UniqueKey, UniqueWrite};
+use crate::store::{CommitId, Due, JobKey, JobWrite, Queue, RowKey, Unique, UniqueKey, UniqueWrite};
 use crate::tenant::Tenant;
 
 impl From<Error> for CommitFailure {
@@ -26,8 +28,37 @@ impl From<Error> for CommitFailure {
 }
 
 impl Inner {
-    /// Writes an intent's events with all that they bring.
+    /// Writes an intent's events with all that they bring. An identifier of the processor's is one row's: where it is
+    /// another's already, it stays there, and a person is asked whose the money is.
     pub(crate) async fn write_intent(
+        &self,
+        tenant: &Tenant,
+        work: Work,
+        before: Option<&Loaded<Intent>>,
+        events: &[IntentEvent],
+    ) -> Result<Loaded<Intent>, CommitFailure> {
+        let (mut work, mut events) = (work, Cow::Borrowed(events));
+        loop {
+            let failure = match self.claim_and_write(tenant, work.clone(), before, &events).await {
+                Ok(after) => return Ok(after),
+                Err(failure) => failure,
+            };
+            let Some(known) = before else { return Err(failure) };
+            let (key, holder) = self.holder(tenant, known.state.key(), failure).await?;
+            let reviewed = events
+                .iter()
+                .any(|event| matches!(event.what, Happened::ReviewRaised(_)));
+            if holder == Holder::Another && known.state.review.is_none() && !reviewed {
+                let (at, what) = (work.at, Happened::ReviewRaised(ReviewReason::Contradiction));
+                events.to_mut().push(IntentEvent { at, what });
+            }
+            work.leave(key);
+            work.batch.commit_id = CommitId(self.uuid());
+        }
+    }
+
+    /// The same, refused where it learns an identifier that is there already.
+    pub(crate) async fn claim_and_write(
         &self,
         tenant: &Tenant,
         mut work: Work,
@@ -284,23 +315,37 @@ fn locks(intent: &Intent) -> impl Iterator<Item = &OpenOp> {
 /// The processor's identifiers that were learnt: webhooks find the intent by them.
 fn references(work: &mut Work, old: Option<&Intent>, new: &Intent) {
     let target = new.key();
-    let mut point = |account: &AccountRef, kind: ProviderKind, id: &str| {
-        let reference = ProviderRef {
-            account: account.clone(),
-            kind,
-            id: id.to_owned(),
-        };
-        work.unique(UniqueWrite::Replace(pointer(
-            UniqueKey::provider(&reference),
-            target,
-        )));
+    let of = |account: &AccountRef, kind: ProviderKind, handle: &Handle| ProviderRef {
+        account: account.clone(),
+        kind,
+        id: handle.as_str().to_owned(),
+    };
+    // One of several attempts, or captures, of one identifier has claimed it.
+    let claimed: Vec<_> = old
+        .into_iter()
+        .flat_map(|old| {
+            let attempts = old.attempts.iter().filter_map(|attempt| {
+                let handle = attempt.known.handle.as_ref()?;
+                Some(of(&attempt.account, ProviderKind::Payment, handle))
+            });
+            let captures = old.captures.iter().filter_map(|capture| {
+                let account = &old.attempt(capture.attempt)?.account;
+                Some(of(account, ProviderKind::Capture, capture.handle.as_ref()?))
+            });
+            attempts.chain(captures)
+        })
+        .collect();
+    let mut point = |reference: ProviderRef| {
+        if !claimed.contains(&reference) {
+            work.claim(&reference, target);
+        }
     };
     for attempt in &new.attempts {
         let known = old
             .and_then(|old| old.attempt(attempt.id))
             .and_then(|before| before.known.handle.as_ref());
         if let (Some(handle), None) = (&attempt.known.handle, known) {
-            point(&attempt.account, ProviderKind::Payment, handle.as_str());
+            point(of(&attempt.account, ProviderKind::Payment, handle));
         }
     }
     for capture in &new.captures {
@@ -311,7 +356,7 @@ fn references(work: &mut Work, old: Option<&Intent>, new: &Intent) {
             .and_then(|c| c.handle.as_ref());
         let account = new.attempt(capture.attempt).map(|attempt| &attempt.account);
         if let (Some(handle), None, Some(account)) = (&capture.handle, known, account) {
-            point(account, ProviderKind::Capture, handle.as_str());
+            point(of(account, ProviderKind::Capture, handle));
         }
     }
 }

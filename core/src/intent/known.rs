@@ -1,7 +1,9 @@
 //! What is known of an attempt only grows: the join of everything that a processor has said of it.
 
+use std::borrow::Cow;
+
 use super::news::Reading;
-use super::state::{Attempt, Intent, Known, Mark, OperationKind, Waiting};
+use super::state::{Attempt, Intent, Known, Mark, OperationKind, OperationRecord, Waiting};
 use crate::action::{ActionKind, AfterDecline, KeptAction};
 use crate::connector::{Approval, AuthorizeReport, Standing};
 use crate::money::Money;
@@ -176,18 +178,45 @@ impl Known {
     }
 }
 
+/// Whether what a report repeats is what was sent for this attempt, or what it was asked to be raised to.
+pub(crate) fn speaks_of(
+    attempt: &Attempt,
+    state: &Intent,
+    report: &AuthorizeReport,
+) -> Result<(), Cow<'static, str>> {
+    let Some(echo) = report.repeats() else {
+        return Ok(());
+    };
+    let amounts: Vec<_> = match report.echo() {
+        Some(_) => std::iter::once(attempt.amount)
+            .chain(raises(attempt, state))
+            .collect(),
+        // A part names its own amount.
+        None => Vec::new(),
+    };
+    echo.check(&amounts, &attempt.operation.reference())
+}
+
+/// What an attempt was asked to be raised to.
+fn raises(attempt: &Attempt, state: &Intent) -> impl Iterator<Item = Money> {
+    let of_this = |operation: &&OperationRecord| {
+        operation.attempt == attempt.id && operation.kind == OperationKind::Increment
+    };
+    state
+        .operations
+        .iter()
+        .filter(of_this)
+        .map(|operation| operation.amount)
+}
+
 /// No total is as much, so that a few of them can be added.
 const ABSURD: i64 = i64::MAX / 64;
 
 /// Whether the amounts can be those of this attempt: its currency, and not more than it asked for or was granted.
 pub(super) fn plausible(attempt: &Attempt, state: &Intent, standing: &Standing) -> bool {
     let currency = attempt.amount.currency();
-    let raised = state
-        .operations
-        .iter()
-        .filter(|operation| operation.attempt == attempt.id && operation.kind == OperationKind::Increment);
-    let asked = raised
-        .map(|operation| operation.amount.minor())
+    let asked = raises(attempt, state)
+        .map(Money::minor)
         .max()
         .unwrap_or(0)
         .max(attempt.amount.minor());

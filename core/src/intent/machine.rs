@@ -587,6 +587,10 @@ impl Intent {
             (Some(winner), _, _) if winner == attempt.id => None,
             (Some(_), _, _) => Some(CompensationReason::DuplicateCharge),
             (None, Some(_), _) | (None, None, Closure::Abandoned) => Some(CompensationReason::LateSuccess),
+            // The amount was changed after its decline: what it asked for isn't what is to be paid.
+            (None, None, Closure::Open | Closure::Superseded) if attempt.amount != self.amount => {
+                Some(CompensationReason::LateSuccess)
+            }
             (None, None, Closure::Open | Closure::Superseded) => None,
         }
     }

@@ -4,7 +4,7 @@
 
 use super::details::IntentMode;
 use super::event::{Happened, IntentEvent};
-use super::known::{Captures, plausible};
+use super::known::{Captures, plausible, speaks_of};
 use super::news::{News, Observation, OnLateSuccess, Reading, Source};
 use super::state::{
     CaptureRecord, CompensationReason, CompensationStatus, Intent, Known, Mark, OperationKind,
@@ -165,7 +165,10 @@ impl Merge<'_> {
         let Some(attempt) = self.state.attempt(id).cloned() else {
             return;
         };
-        if !plausible(&attempt, &self.state, standing) {
+        // News of another payment, or of this one over another amount, says nothing of this one.
+        if speaks_of(&attempt, &self.state, &standing.report).is_err()
+            || !plausible(&attempt, &self.state, standing)
+        {
             return self.contradict(ReviewReason::AmountMismatch);
         }
         // A check of a method moves no money: it can't be what became of a payment.
@@ -271,7 +274,9 @@ impl Merge<'_> {
         if !attempt.status.holds_money() || attempt.compensation.is_some() {
             return;
         }
-        let unpaid = self.state.winner.is_none() && attempt.closure != super::state::Closure::Abandoned;
+        let unpaid = self.state.winner.is_none()
+            && attempt.closure != super::state::Closure::Abandoned
+            && attempt.amount == self.state.amount;
         match (self.state.unwanted(attempt), self.observation.on_late_success) {
             (None, _) if self.state.winner.is_none() => self.happen(Happened::Won { attempt: id }),
             (None, _) => {}

@@ -36,6 +36,7 @@ pub(crate) use command::Command;
 pub(crate) use command::CommandKind;
 pub(crate) use details::SESSION_LIFE;
 pub(crate) use event::{Happened, IntentEvent, apply};
+pub(crate) use known::speaks_of;
 pub(crate) use machine::decide;
 pub(crate) use merge::merge;
 pub(crate) use new::{Limits, check_amount, check_details, check_url};

@@ -531,7 +531,7 @@ pub(crate) struct Review {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ReviewReason {
-    /// An answer speaks of another amount, currency or reference than was sent.
+    /// An answer, a read or a webhook speaks of another amount, currency or reference than was sent.
     AmountMismatch,
     /// News contradicts news.
     Contradiction,

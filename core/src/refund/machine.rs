@@ -166,6 +166,16 @@ pub(crate) fn merge(
     let prepared = open.is_some_and(|open| open.stage == OpStage::Prepared);
     let event = |what| RefundEvent { at, what };
     let mut events = Vec::new();
+    if let RefundNews::Report(report) = news
+        && let Some(echo) = report.echo()
+        && echo.check(&[allocation.amount], &operation.reference()).is_err()
+    {
+        // News of another refund, or of this one over another amount, says nothing of this one.
+        if state.review.is_none() {
+            events.push(event(RefundHappened::ReviewRaised(ReviewReason::AmountMismatch)));
+        }
+        return events;
+    }
     let learnt = |status, handle: Option<&Handle>| RefundHappened::AllocationLearnt {
         operation,
         status,

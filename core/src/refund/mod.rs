@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(test)]
-pub(crate) use machine::RefundHappened;
-pub(crate) use machine::{Command, RefundEvent, RefundNews, apply, decide, merge};
+pub(crate) use machine::{Command, RefundEvent, RefundHappened, RefundNews, apply, decide, merge};
 pub(crate) use state::{Allocation, AllocationStatus, RefundState};
 
 use crate::decline::Decline;

@@ -208,7 +208,7 @@ impl AuthorizeReport {
         }
     }
 
-    fn echo(&self) -> Option<&Echo> {
+    pub(crate) fn echo(&self) -> Option<&Echo> {
         match self {
             Self::Authorized(approval)
             | Self::Captured(approval)
@@ -217,6 +217,31 @@ impl AuthorizeReport {
             Self::ActionNeeded(_, _, echo) | Self::Pending(_, echo) | Self::Voided(_, echo) => Some(echo),
             // A part names its own amount, which the merge judges.
             Self::PartiallyAuthorized(..) | Self::Declined(_) | Self::Unexecuted(_) => None,
+        }
+    }
+
+    /// What it repeats, a part's own amount included.
+    pub(crate) fn repeats(&self) -> Option<&Echo> {
+        match self {
+            Self::Authorized(approval)
+            | Self::PartiallyAuthorized(approval, _)
+            | Self::Captured(approval)
+            | Self::Settled(approval)
+            | Self::Verified(approval) => Some(&approval.echo),
+            Self::ActionNeeded(_, _, echo) | Self::Pending(_, echo) | Self::Voided(_, echo) => Some(echo),
+            Self::Declined(_) | Self::Unexecuted(_) => None,
+        }
+    }
+
+    pub(crate) fn echo_mut(&mut self) -> Option<&mut Echo> {
+        match self {
+            Self::Authorized(approval)
+            | Self::PartiallyAuthorized(approval, _)
+            | Self::Captured(approval)
+            | Self::Settled(approval)
+            | Self::Verified(approval) => Some(&mut approval.echo),
+            Self::ActionNeeded(_, _, echo) | Self::Pending(_, echo) | Self::Voided(_, echo) => Some(echo),
+            Self::Declined(_) | Self::Unexecuted(_) => None,
         }
     }
 }

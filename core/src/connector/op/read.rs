@@ -156,7 +156,7 @@ pub enum LookUpReport {
     NotFound,
 }
 
-/// Reads compare the reference and the currency through the merge, since amounts may have changed rightly.
+/// The merge compares what a read or a look-up repeats: the amount may rightly be what it was raised to.
 impl Operation for Read {
     type Report = ReadReport;
     const STEP: &'static str = "read";

@@ -62,7 +62,17 @@ impl RefundReport {
         }
     }
 
-    fn echo(&self) -> Option<&Echo> {
+    pub(crate) fn echo(&self) -> Option<&Echo> {
+        match self {
+            Self::Refunded(_, echo)
+            | Self::Pending(_, echo)
+            | Self::ActionNeeded(_, _, echo)
+            | Self::Cancelled(_, echo) => Some(echo),
+            Self::Failed(_) => None,
+        }
+    }
+
+    pub(crate) fn echo_mut(&mut self) -> Option<&mut Echo> {
         match self {
             Self::Refunded(_, echo)
             | Self::Pending(_, echo)
