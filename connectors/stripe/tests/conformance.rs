@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use paymux_core::connector::prelude::*;
 use paymux_stripe::Stripe;
-use paymux_testkit::{Case, connector_conformance};
+use paymux_testkit::{Case, Clause, ConnectorSuite, connector_conformance};
 use serde_json::{Value, json};
 
 const SIGNATURE: TimestampedHmac = TimestampedHmac {
@@ -87,12 +87,31 @@ fn amount_in(request: &Request, field: &str, currency: Currency) -> Option<Money
 
 #[tokio::test]
 async fn stripe_keeps_the_contract() {
-    let make = |transport| {
-        Stripe::new("sk_test_canary", "main")
-            .request_incremental()
-            .connector(transport)
+    let stripe = Stripe::new("sk_test_canary", "main").request_incremental();
+    suite(stripe).notice(event).run().await;
+}
+
+#[tokio::test]
+async fn a_connected_account_keeps_the_contract() {
+    let stripe = Stripe::new("sk_test_canary", "acct_1")
+        .connected_account("acct_1")
+        .request_incremental();
+    let of_account = |payment: &Handle| {
+        let mut event = event(payment);
+        event["account"] = "acct_1".into();
+        event
     };
-    connector_conformance(make)
+    let report = suite(stripe).notice(of_account).run().await;
+    assert_eq!(report.checks_of("webhooks", Clause::Foreign), 1, "{report}");
+}
+
+fn event(payment: &Handle) -> Value {
+    json!({ "id": "evt_1", "object": "event", "type": "payment_intent.succeeded",
+        "data": { "object": { "id": payment.as_str(), "object": "payment_intent" } } })
+}
+
+fn suite(stripe: Stripe) -> ConnectorSuite {
+    connector_conformance(move |transport| stripe.clone().connector(transport))
         .method(PaymentMethod::card_token("pm_card_visa"))
         .handle("pi_1")
         .secret("sk_test_canary")
@@ -185,10 +204,4 @@ async fn stripe_keeps_the_contract() {
         .amount_in(|op: &op::Increment, request| amount_in(request, "amount", op.total.currency()))
         .amount_in(|op: &op::Refund, request| amount_in(request, "amount", op.amount.currency()))
         .signed_by(|body, secret, now| SIGNATURE.sign(body, secret, now))
-        .notice(|payment| {
-            json!({ "id": "evt_1", "object": "event", "type": "payment_intent.succeeded",
-                "data": { "object": { "id": payment.as_str(), "object": "payment_intent" } } })
-        })
-        .run()
-        .await;
 }
