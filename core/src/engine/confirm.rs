@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Inner;
 use super::aggregate::{Aggregate, Loaded};
-use super::drive::Drive;
+use super::commit::CommitFailure;
+use super::drive::{Drive, Driven};
 use super::idempotency::Claimed;
 use super::payments::{Confirm, Payments};
 use super::route::{Ask, Opened};
@@ -63,12 +64,16 @@ impl Payments {
         let left = super::drive::fold(state, &said);
         events.extend(said);
         self.submit_in(&mut work, &left, replaces).await?;
-        match engine
-            .write_intent(&self.tenant, work, before.as_ref(), &events)
-            .await
-        {
-            Ok(loaded) => {
-                let driven = self.drive(loaded, Drive::first(id, connector, call)).await?;
+        let after = engine
+            .include_intent(&self.tenant, &mut work, before.as_ref(), &events)
+            .await?;
+        match engine.commit(&self.tenant, work).await {
+            Ok(()) => {
+                let driven = self.drive(after, Drive::first(id, connector, call)).await;
+                Ok(Reply::first(self.outcome(driven).await?))
+            }
+            Err(CommitFailure::InDoubt) => {
+                let driven = Driven::in_doubt(after);
                 Ok(Reply::first(self.outcome(driven).await?))
             }
             Err(failure) => match self.replay_payment(&claimed).await? {

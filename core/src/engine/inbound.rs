@@ -395,7 +395,7 @@ impl Inner {
                     standing,
                     reading: Reading::Told,
                 };
-                self.merge_news(tenant, loaded, news).await?;
+                self.merge_news(tenant, &loaded, news).await?;
                 Ok(Applied::Done)
             }
         }

@@ -214,24 +214,19 @@ impl Inner {
         }
     }
 
-    /// With `Spawn`, runs to its end even if the caller goes away; without, inside the caller's future.
+    /// With `Spawn`, runs to its end even if the caller goes away; without, inside the caller's future. `None` where the
+    /// task was dropped with its runtime: what it had begun is recovered like any crash.
     pub(crate) async fn shielded<T: Send + 'static>(
         &self,
-        work: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
         let Some(spawn) = &self.runtime.spawn else {
             // On the heap: a whole drive is large, and a caller's stack may be small.
-            return Box::pin(work).await;
+            return Some(Box::pin(work).await);
         };
         let (send, receive) = oneshot();
         spawn.spawn(Box::pin(async move { send.put(work.await) }));
-        receive.await.unwrap_or_else(|| {
-            // The task was dropped with its runtime: what it had begun is recovered like any crash.
-            Err(crate::Error::new(
-                crate::ErrorKind::Store,
-                "the runtime is shutting down: ask again with the same key",
-            ))
-        })
+        receive.await
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Inner;
 use super::idempotency::{Before, Claimed, IdempotencyKey};
-use super::operate::{outstanding, same_currency, stale};
+use super::operate::{Closed, Operated, outstanding, same_currency, stale};
 use super::operation::OpRequest;
 use super::operator::{Actor, Operator};
 use super::refunds::awaits_settlement;
@@ -250,7 +250,10 @@ impl Payments {
         }
         let mut loaded = self.load(id).await?;
         if loaded.state.status == IntentStatus::RequiresAction && loaded.state.open_op.is_none() {
-            loaded = self.close_live(loaded, None).await?;
+            loaded = match self.close_live(loaded, None).await? {
+                Closed::Done(loaded) => loaded,
+                Closed::InDoubt(driven) => return Ok(Reply::first(self.outcome(driven).await?)),
+            };
         }
         let state = loaded.state.clone();
         self.confirm_state(claimed, Some(loaded), state, with, None).await
@@ -271,7 +274,7 @@ impl Payments {
         let connector = self.connector(&attempt.account).await?;
         let (Some(payload), Some(_)) = (payload.0, &connector.complete) else {
             let driven = self.sync_loaded(loaded).await?;
-            return self.outcome(driven).await;
+            return self.outcome(driven.told()).await;
         };
         let request = OpRequest {
             kind: OperationKind::Complete,
@@ -311,8 +314,15 @@ impl Payments {
                 Ok((OperationKind::Capture, amount, rest))
             })
             .await?;
-        let (loaded, operation) = reply.outcome;
-        let outcome = self.engine.capture_outcome(&loaded, operation)?;
+        let Operated {
+            loaded,
+            operation,
+            first_write,
+        } = reply.outcome;
+        let outcome = self
+            .engine
+            .capture_outcome(&loaded, operation)?
+            .after(first_write);
         Ok(Reply {
             outcome,
             replay: reply.replay,
@@ -594,7 +604,7 @@ impl Payments {
     /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where there is nothing to do.
     pub async fn next_action(&self, id: &PaymentIntentId) -> Result<NextAction> {
         let loaded = self.load(id).await?;
-        self.engine.next_action(&self.tenant, &loaded.state, None).await
+        self.engine.next_action(&self.tenant, &loaded.state, None)
     }
 
     /// How a payment stands, as its verbs would say it.
@@ -640,7 +650,8 @@ impl Payments {
         self.submit_session(key, id, with.into()).await
     }
 
-    /// The buyer steps back: the live attempt is closed, and another method may be chosen.
+    /// The buyer steps back: the live attempt is closed, and another method may be chosen. A session that is still
+    /// processing then has an attempt of which nobody knows yet whether it is closed.
     ///
     /// # Errors
     /// [`ErrorKind::PayerActionOutstanding`](crate::ErrorKind::PayerActionOutstanding) where the live attempt can't be called back.

@@ -254,14 +254,16 @@ impl Inner {
                     sending,
                     payload: Volatile::default(),
                 };
-                let driven = self.drive(tenant, loaded, drive).await?;
+                let driven = self.drive(tenant, loaded, drive).await;
                 self.wait_on(claim, driven.loaded, operation).await
             }
             Found::News(news) => {
-                let (after, next) = self.write_outcome(tenant, loaded, operation, lease, news).await?;
+                let (after, next) = self
+                    .write_outcome(tenant, loaded, &connector, operation, lease, news)
+                    .await;
                 match next {
                     Some(next) => {
-                        self.drive(tenant, after, next).await?;
+                        self.drive(tenant, after, next).await;
                         Ok(())
                     }
                     None => self.wait_on(claim, after, operation).await,
@@ -485,7 +487,7 @@ impl Inner {
                     Err(CommitFailure::Conflict(_) | CommitFailure::Fenced) => return Ok(()),
                     Err(failure) => return Err(failure.into()),
                 }
-                let after = self.drive_refund(tenant, loaded, drive).await?;
+                let after = self.drive_refund(tenant, loaded, drive).await;
                 return self.wait_on_refund(claim, after, operation).await;
             }
             Some(Outcome::Answered(RefundReadReport::NotFound))
@@ -509,9 +511,9 @@ impl Inner {
             Some(news) => {
                 let (after, next) = self
                     .write_refund_news(tenant, loaded, &drive, news, Some(epoch))
-                    .await?;
+                    .await;
                 match next {
-                    Some(next) => self.drive_refund(tenant, after, next).await?,
+                    Some(next) => self.drive_refund(tenant, after, next).await,
                     None => after,
                 }
             }
@@ -603,10 +605,10 @@ impl Inner {
     pub(crate) async fn merge_news(
         &self,
         tenant: &Tenant,
-        loaded: Loaded<Intent>,
+        loaded: &Loaded<Intent>,
         news: News,
     ) -> Result<Loaded<Intent>> {
-        let mut before = loaded;
+        let mut before = loaded.clone();
         for _ in 0..WRITE_TRIES {
             let observation = self
                 .observation(tenant, &before.state, Source::Outside, news.clone())
@@ -625,15 +627,16 @@ impl Inner {
             let next = self.follow_news(tenant, &before.state, &mut events).await?;
             let mut work = self.work();
             self.keep_evidence(&mut work, &before.state, &news)?;
-            match self.write_intent(tenant, work, Some(&before), &events).await {
-                Ok(after) => {
-                    return match next {
-                        Some(drive) => Ok(self.drive(tenant, after, drive).await?.loaded),
-                        None => Ok(after),
-                    };
-                }
-                Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
-                Err(failure) => return Err(failure.into()),
+            let after = self
+                .include_intent(tenant, &mut work, Some(&before), &events)
+                .await?;
+            match (self.commit(tenant, work).await, next) {
+                (Ok(()), Some(drive)) => return Ok(self.drive(tenant, after, drive).await.loaded),
+                (Ok(()), None) => return Ok(after),
+                (Err(CommitFailure::Conflict(_)), _) => before = self.reload(tenant, &before).await?,
+                // What follows may have its first write, and is sent by itself then: it is shown as open.
+                (Err(CommitFailure::InDoubt), Some(_)) => return Ok(after),
+                (Err(failure), _) => return Err(failure.into()),
             }
         }
         Err(stale())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::aggregate::{Aggregate, Loaded};
 use super::commit::Work;
 use super::idempotency::{Before, Claimed, IdempotencyKey};
-use super::operate::stale;
+use super::operate::{Closed, stale};
 use super::payments::{Confirm, Payments};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{PaymentIntentId, SessionId};
@@ -119,7 +119,10 @@ impl Payments {
                 };
                 session::decide(Some(&session.state), &command, self.engine.runtime.clock.now())?;
                 let loaded = match (loaded.state.status, &loaded.state.open_op) {
-                    (IntentStatus::RequiresAction, None) => self.close_live(loaded, None).await?,
+                    (IntentStatus::RequiresAction, None) => match self.close_live(loaded, None).await? {
+                        Closed::Done(loaded) => loaded,
+                        Closed::InDoubt(driven) => return Ok(Reply::first(self.outcome(driven).await?)),
+                    },
                     (_, _) => loaded,
                 };
                 let state = loaded.state.clone();
@@ -190,7 +193,9 @@ impl Payments {
                 return Err(Error::in_progress(Some(open.id)));
             }
             if loaded.state.live_attempt().is_some() {
-                self.close_live(loaded, None).await?;
+                if let Closed::InDoubt(_) = self.close_live(loaded, None).await? {
+                    return Ok(session.view());
+                }
                 // Closing it moved the session already, in the same commit.
                 let after = self.load_session(id).await?;
                 return Ok(after.view());
