@@ -731,3 +731,29 @@ async fn a_worker_that_dies_while_it_asks_leaves_the_payment_to_the_next_one() {
         assert_eq!(world.sent("GET", ""), asked + 2);
     }
 }
+
+#[tokio::test]
+async fn an_authorization_whose_time_is_up_is_asked_about() {
+    let world = World::of(Shape::default(), &["main"]).await;
+    let intent = world.authorized().await;
+    let until = intent.capture_before().unwrap();
+    world.pass(until.since(world.clock.now()) - HOUR).await;
+    assert_eq!(world.reread(&intent).await.status(), IntentStatus::Authorized);
+    let asked = world.sent("GET", "");
+    assert_eq!(asked, 0, "nobody asks while it holds");
+    world.pass(DAY).await;
+    let now = world.reread(&intent).await;
+    assert_eq!((now.status(), now.review()), (IntentStatus::Voided, None));
+}
+
+#[tokio::test]
+async fn an_authorization_whose_time_is_up_and_that_can_t_be_read_is_shown_to_a_person() {
+    let world = World::of(Shape::bare(), &["main"]).await;
+    let intent = world.authorized().await;
+    let until = intent.capture_before().unwrap();
+    world.pass(until.since(world.clock.now()) + HOUR).await;
+    let now = world.reread(&intent).await;
+    assert_eq!(now.status(), IntentStatus::Authorized);
+    reviewed(&now, ReviewReason::AuthorizationLapsed);
+    assert_eq!(world.unknowns().await.len(), 1);
+}

@@ -214,7 +214,8 @@ impl Inner {
                 &attempt,
                 &open,
                 &drive.payload,
-            ) else {
+            )
+            .inspect_err(|cannot| self.note_cannot(drive.connector.account(), cannot)) else {
                 return Kept::Stop(before);
             };
             let mut work = self.work();

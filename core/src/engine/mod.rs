@@ -65,6 +65,8 @@ pub(crate) struct Inner {
     pub(crate) turns: Turns,
     /// How often another worker had taken over what this instance was at.
     pub(crate) overtaken: AtomicU64,
+    /// How often code that isn't ours panicked.
+    pub(crate) panics: AtomicU64,
 }
 
 impl fmt::Debug for Inner {
@@ -89,6 +91,7 @@ impl Orchestrator {
                 policy: Policy::default(),
                 turns: Turns::default(),
                 overtaken: AtomicU64::new(0),
+                panics: AtomicU64::new(0),
             },
         }
     }
@@ -153,6 +156,12 @@ impl Orchestrator {
         self.inner.overtaken.load(Ordering::Relaxed)
     }
 
+    /// How often since it was built a connector, a transport or another port of the host's panicked here. Each was stopped
+    /// where it was called: an answer that couldn't be read so is unknown, a webhook is refused, due work stays due.
+    pub fn panics(&self) -> u64 {
+        self.inner.panics.load(Ordering::Relaxed)
+    }
+
     /// Deletes at most `limit` things that are older than `retention` says.
     ///
     /// # Errors
@@ -207,6 +216,12 @@ impl OrchestratorBuilder {
 }
 
 impl Inner {
+    /// Counts and traces a panic of code that isn't ours.
+    pub(crate) fn note_panic(&self, whose: &dyn fmt::Display, at: &'static str) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(%whose, at, "code that isn't paymux's panicked, and was stopped");
+    }
+
     pub(crate) fn checks_after(&self) -> bool {
         match self.risk.as_ref().map(|risk| risk.stages()) {
             Some(RiskStages::BeforeAndAfter) => true,

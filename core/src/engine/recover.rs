@@ -17,12 +17,15 @@ use super::operator::SETTLED_BY_HAND;
 use super::payments::Payments;
 use super::refunds::RefundDrive;
 use super::resolve::Found;
+use super::sync::{Asked, Heard};
+use super::write::held_until;
 use crate::connector::{AuthorizeReport, NotExecuted, Outcome, RefundReadReport};
 use crate::error::Result;
 use crate::id::OperationId;
 use crate::intent::{
     self, Command, Happened, Intent, IntentEvent, News, OpStage, OpenOp, ReviewReason, Source,
 };
+use crate::panics::{Panicked, caught_async};
 use crate::refund::{self, RefundNews, RefundState};
 use crate::secret::Volatile;
 use crate::store::{Claim, ClaimRequest, Due, JobWrite, Query, Queue, RowKind};
@@ -135,9 +138,17 @@ impl Inner {
             Box::pin(async move {
                 let mut failed = 0;
                 for claim in row {
-                    if let Err(error) = self.work_on(&claim).await {
-                        failed += 1;
-                        tracing::warn!(job = ?claim.job, %error, "due work failed for now");
+                    match caught_async(self.work_on(&claim)).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => {
+                            failed += 1;
+                            tracing::warn!(job = ?claim.job, %error, "due work failed for now");
+                        }
+                        // Its lease lapses, and it is tried again: it stops nobody else's work.
+                        Err(Panicked) => {
+                            failed += 1;
+                            self.note_panic(&claim.tenant, "due work");
+                        }
                     }
                 }
                 failed
@@ -401,11 +412,37 @@ impl Inner {
             return self.drop_job(claim).await;
         };
         let pause = self.sync_pause(&loaded.state);
-        let synced = self.payments(&claim.tenant).sync_loaded(loaded).await;
+        let synced = self
+            .payments(&claim.tenant)
+            .sync_and_hear(loaded, Asked::Waiting)
+            .await;
         // Only now: a worker that dies meanwhile leaves the job to its lease. Where nothing is left to ask, the sync's
         // own commit has ended the job, and this does nothing.
         self.later(claim, pause).await?;
-        synced.map(drop)
+        let (driven, heard) = synced?;
+        self.raise_lapsed(&claim.tenant, &driven.loaded, heard).await
+    }
+
+    /// An authorization whose time is up may be gone: where nobody says so, a person is asked.
+    async fn raise_lapsed(&self, tenant: &Tenant, loaded: &Loaded<Intent>, heard: Heard) -> Result<()> {
+        let now = self.runtime.clock.now();
+        let lapsed = held_until(&loaded.state).filter(|at| *at <= now);
+        let (Some(at), Some(attempt)) = (lapsed, loaded.state.current()) else {
+            return Ok(());
+        };
+        let connector = self.connectors.get(tenant, &attempt.account).await?;
+        let readable = connector.is_some_and(|connector| {
+            let read = connector.read.is_some() && attempt.known.handle.is_some();
+            read || connector.look_up.is_some()
+        });
+        let silent = heard == Heard::NotAll && now >= at.after(self.policy.review_after);
+        match !readable || silent {
+            true => {
+                self.raise(tenant, loaded, ReviewReason::AuthorizationLapsed)
+                    .await
+            }
+            false => Ok(()),
+        }
     }
 
     fn sync_pause(&self, state: &Intent) -> Duration {
@@ -454,7 +491,9 @@ impl Inner {
             return self.later(claim, self.policy.recheck_at_most).await;
         };
         let began = self.runtime.clock.elapsed();
-        let Ok(call) = Call::refund(began, &connector, &loaded.state, &part, &open) else {
+        let call = Call::refund(began, &connector, &loaded.state, &part, &open)
+            .inspect_err(|cannot| self.note_cannot(connector.account(), cannot));
+        let Ok(call) = call else {
             let stranded = self.strand_refund(tenant, loaded, operation).await?;
             // It can't be sent any more; what became of it may be seen all the same.
             let synced = self.sync_refund(tenant, stranded, &connector).await;

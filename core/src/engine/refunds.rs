@@ -71,7 +71,8 @@ impl Payments {
                 self.engine.runtime.clock.now(),
             );
             let began = self.engine.runtime.clock.elapsed();
-            let call = Call::refund(began, &connector, &refund, &part, &open)?;
+            let call = Call::refund(began, &connector, &refund, &part, &open)
+                .inspect_err(|cannot| self.engine.note_cannot(connector.account(), cannot))?;
             let open = OpenOp {
                 steps: vec![call.record.clone()],
                 ..open
@@ -384,7 +385,9 @@ impl Inner {
         let used = before.open_op.as_ref().and_then(|open| open.idempotency.clone());
         let open = opening(&after, part, used, at);
         let began = self.runtime.clock.elapsed();
-        let Ok(call) = Call::refund(began, connector, &after, part, &open) else {
+        let call = Call::refund(began, connector, &after, part, &open)
+            .inspect_err(|cannot| self.note_cannot(connector.account(), cannot));
+        let Ok(call) = call else {
             return Ok(None);
         };
         let open = OpenOp {

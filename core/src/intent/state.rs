@@ -546,6 +546,8 @@ pub enum ReviewReason {
     PartialAuthorization,
     /// The account of an open operation isn't registered any more.
     NoConnector,
+    /// The time of an authorization is up, and its account doesn't say what became of it.
+    AuthorizationLapsed,
 }
 
 /// What one refund holds back or has given, in minor units.
