@@ -785,3 +785,29 @@ async fn a_declined_attempt_that_is_paid_after_all_is_not_the_amount_that_the_pa
         }
     }
 }
+
+#[tokio::test]
+async fn an_authorization_whose_time_is_up_is_asked_about() {
+    let world = World::of(Shape::default(), &["main"]).await;
+    let intent = world.authorized().await;
+    let until = intent.capture_before().unwrap();
+    world.pass(until.since(world.clock.now()) - HOUR).await;
+    assert_eq!(world.reread(&intent).await.status(), IntentStatus::Authorized);
+    let asked = world.sent("GET", "");
+    assert_eq!(asked, 0, "nobody asks while it holds");
+    world.pass(DAY).await;
+    let now = world.reread(&intent).await;
+    assert_eq!((now.status(), now.review()), (IntentStatus::Voided, None));
+}
+
+#[tokio::test]
+async fn an_authorization_whose_time_is_up_and_that_can_t_be_read_is_shown_to_a_person() {
+    let world = World::of(Shape::bare(), &["main"]).await;
+    let intent = world.authorized().await;
+    let until = intent.capture_before().unwrap();
+    world.pass(until.since(world.clock.now()) + HOUR).await;
+    let now = world.reread(&intent).await;
+    assert_eq!(now.status(), IntentStatus::Authorized);
+    reviewed(&now, ReviewReason::AuthorizationLapsed);
+    assert_eq!(world.unknowns().await.len(), 1);
+}

@@ -489,3 +489,144 @@ async fn a_webhook_that_waited_is_compared_with_what_was_asked_as_well() {
         (IntentStatus::Processing, 0)
     );
 }
+
+/// A processor whose notices have no number, and which has news while it answers a read.
+mod unnumbered {
+    use std::sync::Mutex;
+
+    use paymux::connector::TransportError;
+    use paymux::connector::prelude::*;
+    use paymux::prelude::*;
+    use paymux::{EndpointId, Mode};
+    use serde_json::{Value, json};
+
+    const SIGNATURE: TimestampedHmac = TimestampedHmac {
+        header: "acme-signature",
+        tolerance: Duration::from_secs(300),
+    };
+    const STATUSES: StatusTable = StatusTable::new().answers(&[200]);
+
+    #[derive(Debug)]
+    struct Acme(AccountRef);
+
+    fn amount(body: &Value, name: &str) -> Money {
+        Money::from_minor(body[name].as_i64().unwrap(), Currency::EUR)
+    }
+
+    impl Exchange<op::Authorize> for Acme {
+        fn request(&self, op: &op::Authorize, _: &StepKey) -> Result<Request, Unsendable> {
+            Ok(Request::post("https://acme.example/charges")
+                .json(json!({ "reference": op.reference, "minor": op.amount.minor() })))
+        }
+        fn report(&self, op: &op::Authorize, answer: &Response) -> Result<AuthorizeReport, CallError> {
+            let _: Value = STATUSES.read(answer)?;
+            Ok(AuthorizeReport::Settled(Approval::new(
+                "ch_1",
+                Echo::none().amount(op.amount),
+            )))
+        }
+    }
+    impl Exchange<op::Read> for Acme {
+        fn request(&self, _: &op::Read, _: &StepKey) -> Result<Request, Unsendable> {
+            Ok(Request::get("https://acme.example/charges/ch_1"))
+        }
+        fn report(&self, op: &op::Read, answer: &Response) -> Result<ReadReport, CallError> {
+            let body: Value = STATUSES.read(answer)?;
+            let standing = Standing::from(AuthorizeReport::Settled(Approval::new(
+                "ch_1",
+                Echo::none().amount(op.amount),
+            )));
+            Ok(ReadReport::Found(
+                standing.captured(op.amount).refunded(amount(&body, "refunded")),
+            ))
+        }
+    }
+    #[async_trait]
+    impl WebhookOps for Acme {
+        fn identify(&self, _: &Inbound) -> Result<Vec<AccountRef>, Malformed> {
+            Ok(vec![self.0.clone()])
+        }
+        async fn verify(
+            &self,
+            inbound: &Inbound,
+            secrets: &[Secret],
+            now: Timestamp,
+        ) -> Result<Verified, BadSignature> {
+            SIGNATURE.verify(inbound, secrets, now)
+        }
+        fn decode(&self, _: &Verified) -> Result<Vec<Notice>, Malformed> {
+            Ok(vec![Notice::unnumbered("charge.changed", "ch_1".into())])
+        }
+        fn reply(&self) -> http::Response<Bytes> {
+            http::Response::new(Bytes::new())
+        }
+    }
+
+    /// The processor: its answer to a read leaves it before somebody refunds in the dashboard, and arrives after the webhook of that.
+    #[derive(Debug, Default)]
+    struct Processor {
+        refunded: Mutex<i64>,
+        paymux: Mutex<Option<Orchestrator>>,
+    }
+
+    #[async_trait]
+    impl Transport for Processor {
+        async fn send(&self, request: Request) -> Result<Response, TransportError> {
+            let answer = Response::new(200, json!({ "refunded": *self.refunded.lock().unwrap() }));
+            if request.method() == "GET" {
+                let paymux = self.paymux.lock().unwrap().take();
+                if let Some(paymux) = paymux {
+                    *self.refunded.lock().unwrap() = 4_000;
+                    post(&paymux).await;
+                }
+            }
+            Ok(answer)
+        }
+    }
+
+    async fn post(paymux: &Orchestrator) {
+        let body = Bytes::from_static(b"{}");
+        let now = Runtime::tokio().clock().now();
+        let headers = SIGNATURE.sign(&body, &Secret::from("whsec"), now);
+        let reply = paymux
+            .handle_webhook(&EndpointId::named(Mode::Test, "acme"), &headers, body)
+            .await;
+        assert!(reply.response.status().is_success(), "{reply:?}");
+    }
+
+    #[tokio::test]
+    async fn a_hint_that_comes_while_one_like_it_is_acted_on_is_read_for_again() {
+        let account = AccountRef::new(ConnectorId::from_static("acme"), "main");
+        let processor = Arc::new(Processor::default());
+        let acme = Arc::new(Acme(account.clone()));
+        let limits = Capabilities::currencies([Currency::EUR]);
+        let connector = Connector::builder(account.clone(), limits, processor.clone())
+            .authorize(Authorization::OneCall(Step::moves_money(Key::None), acme.clone()))
+            .read(acme.clone())
+            .webhooks(acme)
+            .build();
+        let endpoint = EndpointId::named(Mode::Test, "acme");
+        let map = ConnectorMap::shared([connector])
+            .unwrap()
+            .endpoint(endpoint, account, [Secret::from("whsec")])
+            .unwrap();
+        let paymux = Orchestrator::builder(MemoryStore::new(), map, Runtime::tokio())
+            .build()
+            .await
+            .unwrap();
+        let payments = paymux.tenant(super::tenant());
+        let new = NewIntent::payment(money!("100 EUR"));
+        let paid = payments
+            .create_and_confirm(&super::key("k"), new, super::card("t"))
+            .await
+            .unwrap();
+        let id = *paid.outcome.intent().id();
+        *processor.paymux.lock().unwrap() = Some(paymux.clone());
+        post(&paymux).await;
+        assert_eq!(payments.intent(&id).await.unwrap().totals().refunded, 0);
+        while paymux.recover_due(50).await.unwrap().claimed > 0 {}
+        assert_eq!(payments.intent(&id).await.unwrap().totals().refunded, 4_000);
+        let left = paymux.backlog(paymux::Queue::Due).await.unwrap();
+        assert_eq!((left.due, left.scheduled), (0, 0), "{left:?}");
+    }
+}

@@ -77,7 +77,8 @@ pub enum ErrorKind {
         /// When it may be done.
         after: Timestamp,
     },
-    /// The store couldn't be read or written, and nothing was left in doubt.
+    /// The store couldn't be read or written, and nothing was left in doubt that moves money now: of what only writes (a
+    /// payment that is made and not confirmed, a session) the same key finds out whether it was written.
     Store,
     /// The host's source of connectors failed, or lacks an account.
     Connectors,

@@ -18,6 +18,7 @@ mod intent;
 mod method;
 mod money;
 mod outcome;
+mod panics;
 mod refund;
 mod risk;
 mod runtime;

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use crate::action::{Action, ActionKind, KeptAction, render};
-use crate::connector::{Connector, Handle};
+use crate::connector::Handle;
 use crate::decline::Decline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountRef, OperationId, PaymentIntentId, ProviderRef, RefundId};
@@ -332,6 +332,9 @@ pub enum SafeStep {
     RegisterAccount,
     /// Look at the payment, then clear the review.
     Review,
+    /// Send the same request with the same key: the store doesn't say whether it took it. Nothing was sent yet; where it
+    /// took it, it is sent by itself. A payment or refund that isn't found was not made.
+    RepeatRequest,
 }
 
 impl UnknownOutcome {
@@ -398,7 +401,7 @@ pub struct NextAction {
 #[derive(Clone, Debug)]
 pub(crate) struct ActionSource {
     pub(crate) tenant: Tenant,
-    pub(crate) connector: Arc<Connector>,
+    pub(crate) account: AccountRef,
     pub(crate) engine: Arc<crate::engine::Inner>,
     pub(crate) handle: Handle,
     pub(crate) amount: Money,
@@ -421,7 +424,8 @@ impl NextAction {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] where the account can't be asked again; [`ErrorKind::Stale`] where the action is
-    /// over; [`ErrorKind::NotExecuted`] where the processor doesn't answer.
+    /// over; [`ErrorKind::NotExecuted`] where the processor doesn't answer; [`ErrorKind::Connectors`] where the host
+    /// can't give the account.
     pub async fn expose_to_payer(&self) -> Result<serde_json::Value> {
         if let Some(fresh) = &self.fresh {
             return Ok(fresh.expose());

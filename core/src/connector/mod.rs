@@ -32,6 +32,7 @@ pub use webhook::{
 };
 
 use crate::id::AccountRef;
+use crate::panics::{Panicked, caught};
 use crate::tenant::Mode;
 
 /// What a connector's author imports.
@@ -356,22 +357,34 @@ pub fn outcome_of<O: Operation>(
     answer: &Response,
     echoes: Echoes,
 ) -> Outcome<O::Report> {
-    let parsed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| exchange.report(op, answer)));
-    let report = match parsed {
-        Ok(Ok(report)) => report,
-        Ok(Err(error)) => return error.into_outcome(),
-        Err(_) => return Outcome::unknown(Stage::Answered, "the answer couldn't be read"),
+    read_answer(exchange, op, answer, echoes)
+        .unwrap_or_else(|Panicked| Outcome::unknown(Stage::Answered, UNREADABLE))
+}
+
+/// Why an answer is unknown at which its parser panicked.
+pub(crate) const UNREADABLE: &str = "the answer couldn't be read";
+
+/// What an answer means, unless its parser panics.
+pub(crate) fn read_answer<O: Operation>(
+    exchange: &dyn Exchange<O>,
+    op: &O,
+    answer: &Response,
+    echoes: Echoes,
+) -> Result<Outcome<O::Report>, Panicked> {
+    let report = match caught(|| exchange.report(op, answer))? {
+        Ok(report) => report,
+        Err(error) => return Ok(error.into_outcome()),
     };
     let checked = match (op.sent(), O::echo(&report)) {
         (Some((amount, reference)), Some(echo)) => echoes.check(echo, amount, reference),
         (None, _) | (_, None) => Ok(()),
     };
-    match checked {
+    Ok(match checked {
         Ok(()) => Outcome::Answered(report),
         Err(why) => Outcome::Unknown(Doubt {
             stage: Stage::Answered,
             why,
             contradicts: Contradiction::Echo,
         }),
-    }
+    })
 }

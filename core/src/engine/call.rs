@@ -4,12 +4,14 @@ use super::Inner;
 use crate::connector::{
     Authorization, AuthorizeReport, CaptureReport, CloseReport, Connector, Echoes, Effect, Exchange, Handle,
     NotExecuted, Operation, Outcome, PrepareReport, RefundReport, Request, Response, Slot, Stage, Step,
-    StepKey, Unsendable, op, outcome_of,
+    StepKey, UNREADABLE, Unsendable, op, read_answer,
 };
 use crate::error::{Error, ErrorKind, Fault};
 use crate::hex::hex;
+use crate::id::AccountRef;
 use crate::intent::{Attempt, Intent, OpenOp, OperationKind, StepRecord};
 use crate::money::Money;
+use crate::panics::{Panicked, caught, caught_async};
 use crate::refund::{Allocation, RefundReason, RefundState};
 use crate::secret::Volatile;
 use crate::tenant::Tenant;
@@ -31,7 +33,7 @@ pub(crate) enum Report {
 }
 
 /// Reads an answer.
-type Reader = Box<dyn Fn(&Response) -> Outcome<Report> + Send + Sync>;
+type Reader = Box<dyn Fn(&Response) -> Result<Outcome<Report>, Panicked> + Send + Sync>;
 
 /// A step that is ready to be sent: its bytes exist before its first write does.
 pub(crate) struct Call {
@@ -54,6 +56,8 @@ pub(crate) enum CannotCall {
     Gone,
     /// The processor's identifier isn't known yet.
     NoHandle,
+    /// The connector's own code panicked.
+    Panicked,
 }
 
 impl From<CannotCall> for Error {
@@ -73,6 +77,10 @@ impl From<CannotCall> for Error {
                 ErrorKind::Unsupported,
                 "the processor's identifier of the payment isn't known",
             ),
+            CannotCall::Panicked => Error::new(
+                ErrorKind::Connectors,
+                "the account's connector failed while it made the request: nothing was sent",
+            ),
         }
     }
 }
@@ -88,8 +96,8 @@ impl Call {
         wrap: fn(O::Report) -> Report,
     ) -> Result<Self, CannotCall> {
         let key = StepKey::new(open.id, O::STEP);
-        let request = exchange
-            .request(&op, &key)
+        let request = caught(|| exchange.request(&op, &key))
+            .map_err(|Panicked| CannotCall::Panicked)?
             .and_then(Request::checked)
             .map_err(CannotCall::Unsendable)?;
         let volatile = op.volatile_part().or(request.volatile_part()).map(Into::into);
@@ -101,10 +109,10 @@ impl Call {
         };
         let read =
             Box::new(
-                move |answer: &Response| match outcome_of(exchange.as_ref(), &op, answer, echoes) {
-                    Outcome::Answered(report) => Outcome::Answered(wrap(report)),
-                    Outcome::NotExecuted(proof) => Outcome::NotExecuted(proof),
-                    Outcome::Unknown(doubt) => Outcome::Unknown(doubt),
+                move |answer: &Response| match read_answer(exchange.as_ref(), &op, answer, echoes)? {
+                    Outcome::Answered(report) => Ok(Outcome::Answered(wrap(report))),
+                    Outcome::NotExecuted(proof) => Ok(Outcome::NotExecuted(proof)),
+                    Outcome::Unknown(doubt) => Ok(Outcome::Unknown(doubt)),
                 },
             );
         Ok(Self {
@@ -214,7 +222,7 @@ impl Call {
             return Outcome::NotExecuted(NotExecuted::NotSent(why.into()));
         }
         match deliver(engine, tenant, connector, self.request.clone()).await {
-            Ok(answer) => (self.read)(&answer),
+            Ok(answer) => (self.read)(&answer).unwrap_or_else(|Panicked| engine.unreadable(connector)),
             Err(outcome) => outcome,
         }
     }
@@ -326,13 +334,34 @@ pub(crate) async fn ask<O: Operation>(
     op: &O,
     key: &StepKey,
 ) -> Outcome<O::Report> {
-    let request = match exchange.request(op, key).and_then(Request::checked) {
-        Ok(request) => request,
-        Err(_) => return Outcome::unknown(Stage::Prepared, "the processor can't be asked this"),
+    let made = caught(|| exchange.request(op, key)).inspect_err(|Panicked| {
+        engine.note_panic(connector.account(), "request");
+    });
+    let Ok(Ok(request)) = made.map(|made| made.and_then(Request::checked)) else {
+        return Outcome::unknown(Stage::Prepared, "the processor can't be asked this");
     };
     match deliver(engine, tenant, connector, request).await {
-        Ok(answer) => outcome_of(exchange, op, &answer, connector.capabilities.echoes),
+        Ok(answer) => read_answer(exchange, op, &answer, connector.capabilities.echoes)
+            .unwrap_or_else(|Panicked| engine.unreadable(connector)),
         Err(outcome) => outcome,
+    }
+}
+
+impl Inner {
+    /// A step that can't be built because the connector panicked is counted.
+    pub(crate) fn note_cannot(&self, account: &AccountRef, cannot: &CannotCall) {
+        match cannot {
+            CannotCall::Panicked => self.note_panic(account, "request"),
+            CannotCall::NotOffered(_)
+            | CannotCall::Unsendable(_)
+            | CannotCall::Gone
+            | CannotCall::NoHandle => {}
+        }
+    }
+
+    fn unreadable<R>(&self, connector: &Connector) -> Outcome<R> {
+        self.note_panic(connector.account(), "report");
+        Outcome::unknown(Stage::Answered, UNREADABLE)
     }
 }
 
@@ -359,9 +388,14 @@ async fn deliver<R>(
             return Err(Outcome::NotExecuted(NotExecuted::NotSent(why.into())));
         }
     };
-    match within(connector.transport.send(request), clock.sleep(left)).await {
-        Some(Ok(answer)) => Ok(answer),
-        Some(Err(error)) => Err(Outcome::from_transport(error)),
+    let sent = caught_async(async { connector.transport.send(request).await });
+    match within(sent, clock.sleep(left)).await {
+        Some(Ok(Ok(answer))) => Ok(answer),
+        Some(Ok(Err(error))) => Err(Outcome::from_transport(error)),
+        Some(Err(Panicked)) => {
+            engine.note_panic(connector.account(), "send");
+            Err(Outcome::unknown(Stage::Sent, "the transport failed"))
+        }
         None => Err(Outcome::unknown(Stage::Sent, "no answer in time")),
     }
 }

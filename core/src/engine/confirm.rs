@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::Inner;
 use super::aggregate::{Aggregate, Loaded};
-use super::drive::Drive;
+use super::commit::CommitFailure;
+use super::drive::{Drive, Driven};
 use super::idempotency::Claimed;
+use super::operate::Closed;
 use super::payments::{Confirm, Payments};
 use super::route::{Ask, Opened};
 use crate::error::{Error, ErrorKind, Fault, Result};
@@ -43,9 +45,13 @@ impl Payments {
         let (before, state) = match before {
             Some(loaded) if loaded.state.status == IntentStatus::RequiresAction => {
                 // Boxed, since a payment's first confirmation needn't carry it.
-                let closed = Box::pin(self.close_for_another(loaded, &plan, &ask)).await?;
-                let state = closed.state.clone();
-                (Some(closed), state)
+                match Box::pin(self.close_for_another(loaded, &plan, &ask)).await? {
+                    Closed::Done(closed) => {
+                        let state = closed.state.clone();
+                        (Some(closed), state)
+                    }
+                    Closed::InDoubt(driven) => return Ok(Reply::first(self.outcome(driven).await?)),
+                }
             }
             before => (before, state),
         };
@@ -79,12 +85,16 @@ impl Payments {
         let left = super::drive::fold(state, &said);
         events.extend(said);
         self.submit_in(&mut work, &left, replaces).await?;
-        match engine
-            .write_intent(&self.tenant, work, before.as_ref(), &events)
-            .await
-        {
-            Ok(loaded) => {
-                let driven = self.drive(loaded, Drive::first(id, connector, call)).await?;
+        let after = engine
+            .include_intent(&self.tenant, &mut work, before.as_ref(), &events)
+            .await?;
+        match engine.commit(&self.tenant, work).await {
+            Ok(()) => {
+                let driven = self.drive(after, Drive::first(id, connector, call)).await;
+                Ok(Reply::first(self.outcome(driven).await?))
+            }
+            Err(CommitFailure::InDoubt) => {
+                let driven = Driven::in_doubt(after);
                 Ok(Reply::first(self.outcome(driven).await?))
             }
             Err(failure) => match self.replay_payment(&claimed).await? {
@@ -100,7 +110,7 @@ impl Payments {
         loaded: Loaded<Intent>,
         plan: &PlanRecord,
         ask: &Ask,
-    ) -> Result<Loaded<Intent>> {
+    ) -> Result<Closed> {
         let engine = &self.engine;
         let _ = self
             .submitted(&loaded.state, None, engine.runtime.clock.now())
@@ -108,9 +118,12 @@ impl Payments {
         let _ = engine
             .open_attempt(&self.tenant, &loaded.state, plan, ask)
             .await?;
-        let closed = self.close_live(loaded, None).await?;
+        let closed = match self.close_live(loaded, None).await? {
+            Closed::Done(closed) => closed,
+            Closed::InDoubt(driven) => return Ok(Closed::InDoubt(driven)),
+        };
         match closed.state.status {
-            IntentStatus::Created => Ok(closed),
+            IntentStatus::Created => Ok(Closed::Done(closed)),
             // The payer was quicker.
             status @ (IntentStatus::Scheduled
             | IntentStatus::RequiresAction

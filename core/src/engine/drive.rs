@@ -10,6 +10,7 @@ use super::Inner;
 use super::aggregate::{Aggregate as _, Loaded};
 use super::call::{Call, Report};
 use super::commit::{CommitFailure, Holder};
+use super::operate::stale;
 use super::operation::OpRequest;
 use super::policy::PartialAuthorization;
 use super::refunds::{RefundDrive, refund_news};
@@ -20,7 +21,7 @@ use crate::error::Result;
 use crate::id::{CaptureId, OperationId};
 use crate::intent::{
     self, Attempt, AttemptStatus, CaptureMethod, Challenge, Command, Ended, Happened, Intent, IntentEvent,
-    IntentMode, IntentStatus, KeyUse, News, Observation, OnLateSuccess, OpenOp, OperationKind,
+    IntentMode, IntentStatus, KeyUse, News, Observation, OnLateSuccess, OpStage, OpenOp, OperationKind,
     OperationStatus, Reading, Rest, ReviewReason, RiskAfter, Source,
 };
 use crate::refund::RefundState;
@@ -53,6 +54,15 @@ pub(crate) struct Driven {
     pub(crate) loaded: Loaded<Intent>,
     /// The last answer's action, with what no row keeps of it.
     pub(crate) action: Option<Action>,
+    pub(crate) first_write: FirstWrite,
+}
+
+/// Whether an operation's first write is in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstWrite {
+    Done,
+    /// The store doesn't say: nothing was sent yet, and recovery sends it if it was written.
+    InDoubt,
 }
 
 #[allow(
@@ -65,30 +75,21 @@ enum Sent {
 }
 
 impl Inner {
-    /// Drives an operation until nothing follows by itself.
-    pub(crate) async fn drive(
-        &self,
-        tenant: &Tenant,
-        loaded: Loaded<Intent>,
-        drive: Drive,
-    ) -> Result<Driven> {
+    /// Drives an operation until nothing follows by itself. It never fails: what can't be written or looked up any
+    /// more leaves the operation open, and recovery goes on from there.
+    pub(crate) async fn drive(&self, tenant: &Tenant, loaded: Loaded<Intent>, drive: Drive) -> Driven {
         let (mut loaded, mut drive) = (loaded, drive);
         let mut action = None;
         loop {
             let outcome = self.send(tenant, &drive).await;
             let news = match self.news_of(&loaded.state, &drive, outcome, &mut action) {
                 Sent::News(news) => news,
-                Sent::Handle(handle) => match self.keep_handle(tenant, &loaded, drive, handle).await? {
+                Sent::Handle(handle) => match self.keep_handle(tenant, &loaded, drive, handle).await {
                     Kept::Go(after, next) => {
                         (loaded, drive) = (after, *next);
                         continue;
                     }
-                    Kept::Stop(after) => {
-                        return Ok(Driven {
-                            loaded: after,
-                            action,
-                        });
-                    }
+                    Kept::Stop(after) => return Driven::to(after, action),
                     Kept::Anothers(after, before) => {
                         (loaded, drive) = (after, *before);
                         let why = "the processor gave another payment's identifier";
@@ -104,34 +105,34 @@ impl Inner {
                 epoch: drive.epoch,
             };
             let (after, next) = self
-                .write_outcome(tenant, loaded, drive.operation, lease, news)
-                .await?;
+                .write_outcome(tenant, loaded, &drive.connector, drive.operation, lease, news)
+                .await;
             loaded = after;
             match next {
                 Some(next) => drive = next,
-                None => return Ok(Driven { loaded, action }),
+                None => return Driven::to(loaded, action),
             }
         }
     }
 
-    /// Drives a refund's parts until nothing follows by itself.
+    /// Drives a refund's parts until nothing follows by itself. It never fails either.
     pub(crate) async fn drive_refund(
         &self,
         tenant: &Tenant,
         loaded: Loaded<RefundState>,
         drive: RefundDrive,
-    ) -> Result<Loaded<RefundState>> {
+    ) -> Loaded<RefundState> {
         let (mut loaded, mut drive) = (loaded, drive);
         loop {
             let outcome = drive.call.send(self, tenant, &drive.connector).await;
             let news = refund_news(&loaded.state, &drive, outcome);
             let (after, next) = self
                 .write_refund_news(tenant, loaded, &drive, news, Some(drive.epoch))
-                .await?;
+                .await;
             loaded = after;
             match next {
                 Some(next) => drive = next,
-                None => return Ok(loaded),
+                None => return loaded,
             }
         }
     }
@@ -202,15 +203,15 @@ impl Inner {
         loaded: &Loaded<Intent>,
         drive: Drive,
         handle: Handle,
-    ) -> Result<Kept> {
+    ) -> Kept {
         let operation = drive.operation;
         let mut before = loaded.clone();
         for _ in 0..WRITE_TRIES {
             let Some(open) = before.state.lock(operation).cloned() else {
-                return Ok(Kept::Stop(before));
+                return Kept::Stop(before);
             };
             let Some(mut attempt) = before.state.attempt(open.attempt).cloned() else {
-                return Ok(Kept::Stop(before));
+                return Kept::Stop(before);
             };
             attempt.known.handle = Some(handle.clone());
             let began = self.runtime.clock.elapsed();
@@ -221,8 +222,9 @@ impl Inner {
                 &attempt,
                 &open,
                 &drive.payload,
-            ) else {
-                return Ok(Kept::Stop(before));
+            )
+            .inspect_err(|cannot| self.note_cannot(drive.connector.account(), cannot)) else {
+                return Kept::Stop(before);
             };
             let mut work = self.work();
             let what = Happened::StepRecorded {
@@ -245,7 +247,7 @@ impl Inner {
                     let refused = CommitFailure::Conflict(Refusal::Unique(key));
                     match self.holder(tenant, before.state.key(), refused).await {
                         // Nothing that moves money was sent, and nothing is: it would be another payment's.
-                        Ok((_, Holder::Another)) => return Ok(Kept::Anothers(before, Box::new(drive))),
+                        Ok((_, Holder::Another)) => return Kept::Anothers(before, Box::new(drive)),
                         Ok((_, Holder::Itself)) => {
                             work.batch.commit_id = CommitId(self.uuid());
                             self.write_intent(tenant, work, Some(&before), &events).await
@@ -262,30 +264,61 @@ impl Inner {
                         sending: Sending::First,
                         ..drive
                     };
-                    return Ok(Kept::Go(after, Box::new(drive)));
+                    return Kept::Go(after, Box::new(drive));
                 }
-                Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
+                Err(CommitFailure::Conflict(_)) => match self.reload(tenant, &before).await {
+                    Ok(now) => before = now,
+                    Err(error) => {
+                        tracing::error!(%operation, %error, "a payment can't be read: recovery goes on");
+                        return Kept::Stop(before);
+                    }
+                },
                 // Nothing that moves money was sent: whoever holds the lease, or recovery, goes on from here.
-                Err(CommitFailure::Fenced | CommitFailure::NotCommitted(_) | CommitFailure::InDoubt) => {
-                    return Ok(Kept::Stop(in_memory_unknown(before, operation)));
-                }
-                Err(CommitFailure::Broken(error)) => return Err(error),
+                Err(
+                    CommitFailure::Fenced
+                    | CommitFailure::NotCommitted(_)
+                    | CommitFailure::InDoubt
+                    | CommitFailure::Broken(_),
+                ) => return Kept::Stop(before),
             }
         }
-        Ok(Kept::Stop(in_memory_unknown(before, operation)))
+        Kept::Stop(before)
     }
 
-    /// W3: the outcome, and what follows it by itself, in one commit. Evidence is never thrown away: a worker that
-    /// was fenced off gives its news to the merge like any other.
+    /// W3: the outcome, and what follows it by itself, in one commit. What can't be written leaves the operation open
+    /// as its row has it, and recovery asks again: by now money may have moved, so that no error is given.
     pub(crate) async fn write_outcome(
         &self,
         tenant: &Tenant,
         loaded: Loaded<Intent>,
+        connector: &Arc<Connector>,
         operation: OperationId,
         lease: Lease,
         news: News,
-    ) -> Result<(Loaded<Intent>, Option<Drive>)> {
-        let (mut before, mut lease) = (loaded, Some(lease));
+    ) -> (Loaded<Intent>, Option<Drive>) {
+        let mut current = loaded;
+        let written = self
+            .try_to_write_outcome(tenant, &mut current, connector, operation, lease, news)
+            .await;
+        let next = written.unwrap_or_else(|error| {
+            tracing::error!(%operation, %error, "an outcome couldn't be written: recovery will ask again");
+            None
+        });
+        (current, next)
+    }
+
+    /// Evidence is never thrown away: a worker that was fenced off gives its news to the merge like any other.
+    /// `current` is the row as it is known to stand, whatever comes of it.
+    async fn try_to_write_outcome(
+        &self,
+        tenant: &Tenant,
+        current: &mut Loaded<Intent>,
+        connector: &Arc<Connector>,
+        operation: OperationId,
+        lease: Lease,
+        news: News,
+    ) -> Result<Option<Drive>> {
+        let mut lease = Some(lease);
         for _ in 0..WRITE_TRIES {
             let source = if lease.is_some() {
                 Source::Driver(operation)
@@ -293,16 +326,19 @@ impl Inner {
                 Source::Outside
             };
             let observation = self
-                .observation(tenant, &before.state, source, news.clone())
+                .observation(tenant, &current.state, source, news.clone())
                 .await?;
-            let mut events = intent::merge(&before.state, &observation).into_events();
-            let after = fold(before.state.clone(), &events);
-            let used = before
+            let mut events = intent::merge(&current.state, &observation).into_events();
+            let after = fold(current.state.clone(), &events);
+            let used = current
                 .state
                 .lock(operation)
                 .and_then(|open| open.idempotency.clone());
             let follow = match &lease {
-                Some(_) => self.follow_up(tenant, &after, operation, used).await?,
+                Some(_) => {
+                    self.follow_up(tenant, &after, Some(connector), operation, used)
+                        .await?
+                }
                 None => None,
             };
             let next = follow.map(|(more, next)| {
@@ -310,33 +346,31 @@ impl Inner {
                 next
             });
             if events.is_empty() && lease.is_none() {
-                return Ok((before, None));
+                return Ok(None);
             }
             let mut work = self.work();
             if let Some(lease) = &lease {
                 work.epoch(lease.job, lease.epoch);
             }
-            self.keep_evidence(&mut work, &before.state, &news)?;
-            match self.write_intent(tenant, work, Some(&before), &events).await {
-                Ok(after) => return Ok((after, next.flatten())),
-                Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
+            self.keep_evidence(&mut work, &current.state, &news)?;
+            match self.write_intent(tenant, work, Some(current), &events).await {
+                Ok(after) => {
+                    *current = after;
+                    return Ok(next.flatten());
+                }
+                Err(CommitFailure::Conflict(_)) => *current = self.reload(tenant, current).await?,
                 Err(CommitFailure::Fenced) => {
-                    before = self.reload(tenant, &before).await?;
+                    *current = self.reload(tenant, current).await?;
                     // That this worker sent nothing says nothing about what the other one sent.
                     if let News::NotExecuted { .. } = news {
-                        return Ok((before, None));
+                        return Ok(None);
                     }
                     lease = None;
                 }
-                Err(CommitFailure::NotCommitted(error)) => {
-                    tracing::error!(%operation, %error, "an outcome couldn't be written: recovery will ask again");
-                    return Ok((in_memory_unknown(before, operation), None));
-                }
-                Err(CommitFailure::InDoubt) => return Ok((in_memory_unknown(before, operation), None)),
-                Err(CommitFailure::Broken(error)) => return Err(error),
+                Err(failure) => return Err(failure.into()),
             }
         }
-        Ok((in_memory_unknown(before, operation), None))
+        Err(stale())
     }
 
     pub(crate) async fn observation(
@@ -400,7 +434,10 @@ impl Inner {
             let used = before
                 .lock(attempt.operation)
                 .and_then(|open| open.idempotency.clone());
-            if let Some((more, next)) = self.follow_up(tenant, &after, attempt.operation, used).await? {
+            let follow = self
+                .follow_up(tenant, &after, None, attempt.operation, used)
+                .await?;
+            if let Some((more, next)) = follow {
                 events.extend(more);
                 return Ok(next);
             }
@@ -408,11 +445,13 @@ impl Inner {
         Ok(None)
     }
 
-    /// What follows an operation's outcome by itself.
+    /// What follows an operation's outcome by itself. `asked` is the account that gave the outcome, where it is at hand:
+    /// then the host isn't asked for it again.
     async fn follow_up(
         &self,
         tenant: &Tenant,
         state: &Intent,
+        asked: Option<&Arc<Connector>>,
         operation: OperationId,
         used: Option<KeyUse>,
     ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
@@ -460,7 +499,7 @@ impl Inner {
                         };
                         self.cascade(tenant, state, ask).await
                     }
-                    AfterDecline::Challenge => self.challenge(tenant, state, attempt, used).await,
+                    AfterDecline::Challenge => self.challenge(tenant, state, attempt, asked, used).await,
                     AfterDecline::Wait => Ok(None),
                     AfterDecline::Fail => {
                         let what = Happened::Ended {
@@ -472,7 +511,8 @@ impl Inner {
                 }
             }
             AttemptStatus::Authorized if state.winner == Some(attempt.id) => {
-                self.after_authorization(tenant, state, attempt, used).await
+                self.after_authorization(tenant, state, attempt, asked, used)
+                    .await
             }
             AttemptStatus::Opened
             | AttemptStatus::Pending
@@ -558,10 +598,11 @@ impl Inner {
         tenant: &Tenant,
         state: &Intent,
         attempt: &Attempt,
+        asked: Option<&Arc<Connector>>,
         used: Option<KeyUse>,
     ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
         let now = self.runtime.clock.now();
-        let Some(connector) = self.connectors.get(tenant, &attempt.account).await? else {
+        let Some(connector) = self.account_of(tenant, attempt, asked).await? else {
             return Ok(None);
         };
         let ask = Ask {
@@ -589,6 +630,7 @@ impl Inner {
         tenant: &Tenant,
         state: &Intent,
         attempt: &Attempt,
+        asked: Option<&Arc<Connector>>,
         used: Option<KeyUse>,
     ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
         let now = self.runtime.clock.now();
@@ -598,7 +640,7 @@ impl Inner {
         let part = state.totals.authorized < state.amount.minor();
         if part && self.policy.partial_authorization == PartialAuthorization::Void {
             let void = self
-                .follow(tenant, state, attempt, OperationKind::Void, used)
+                .follow(tenant, state, attempt, asked, OperationKind::Void, used)
                 .await?;
             let what = Happened::ReviewRaised(ReviewReason::PartialAuthorization);
             // What can't be given back is for a person to look at.
@@ -610,10 +652,23 @@ impl Inner {
         }
         match state.capture_method {
             CaptureMethod::Automatic => {
-                self.follow(tenant, state, attempt, OperationKind::Capture, used)
+                self.follow(tenant, state, attempt, asked, OperationKind::Capture, used)
                     .await
             }
             CaptureMethod::Manual => Ok(None),
+        }
+    }
+
+    /// The account of an attempt: the one that was asked, where it is that, else from the host.
+    async fn account_of(
+        &self,
+        tenant: &Tenant,
+        attempt: &Attempt,
+        asked: Option<&Arc<Connector>>,
+    ) -> Result<Option<Arc<Connector>>> {
+        match asked.filter(|connector| *connector.account() == attempt.account) {
+            Some(connector) => Ok(Some(connector.clone())),
+            None => self.connectors.get(tenant, &attempt.account).await,
         }
     }
 
@@ -623,10 +678,11 @@ impl Inner {
         tenant: &Tenant,
         state: &Intent,
         attempt: &Attempt,
+        asked: Option<&Arc<Connector>>,
         kind: OperationKind,
         used: Option<KeyUse>,
     ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
-        let Some(connector) = self.connectors.get(tenant, &attempt.account).await? else {
+        let Some(connector) = self.account_of(tenant, attempt, asked).await? else {
             return Ok(None);
         };
         let amount = match kind {
@@ -696,20 +752,49 @@ pub(crate) fn fold(mut state: Intent, events: &[IntentEvent]) -> Intent {
     state
 }
 
-/// What the caller is told when the outcome couldn't be written: it is unknown, and the row still says prepared.
-fn in_memory_unknown(loaded: Loaded<Intent>, operation: OperationId) -> Loaded<Intent> {
-    let doubt = Doubt::new(
-        crate::connector::Stage::Prepared,
-        "the outcome couldn't be written",
-    );
-    let at = loaded.state.updated_at;
-    let what = Happened::OperationUnknown {
-        operation,
-        since: at,
-        doubt,
-    };
-    let state = fold(loaded.state, &[IntentEvent { at, what }]);
-    Loaded { state, ..loaded }
+impl Driven {
+    pub(crate) fn to(loaded: Loaded<Intent>, action: Option<Action>) -> Self {
+        Self {
+            loaded,
+            action,
+            first_write: FirstWrite::Done,
+        }
+    }
+
+    /// It isn't known whether the first write of what this would be was written: nothing was sent.
+    pub(crate) fn in_doubt(planned: Loaded<Intent>) -> Self {
+        Self {
+            first_write: FirstWrite::InDoubt,
+            ..Self::to(planned, None).told()
+        }
+    }
+
+    /// As the caller is told: an operation whose outcome couldn't be written is unknown, though its row still says
+    /// prepared.
+    pub(crate) fn told(self) -> Self {
+        let Some(open) = self
+            .loaded
+            .state
+            .open_op
+            .as_ref()
+            .filter(|open| open.stage == OpStage::Prepared)
+        else {
+            return self;
+        };
+        let doubt = Doubt::new(
+            crate::connector::Stage::Prepared,
+            "the outcome couldn't be written",
+        );
+        let (operation, at) = (open.id, self.loaded.state.updated_at);
+        let what = Happened::OperationUnknown {
+            operation,
+            since: at,
+            doubt,
+        };
+        let state = fold(self.loaded.state, &[IntentEvent { at, what }]);
+        let loaded = Loaded { state, ..self.loaded };
+        Self { loaded, ..self }
+    }
 }
 
 fn answer(state: &Intent, operation: OperationId, report: Report) -> News {

@@ -9,7 +9,7 @@ use super::aggregate::{Aggregate, Loaded};
 use super::commit::{CommitFailure, Work, unreadable};
 use super::drive::{Drive, fold};
 use super::idempotency::IdempotencyKey;
-use super::operate::stale;
+use super::operate::{Closed, stale};
 use super::operation::OpRequest;
 use super::operator::HOLD_APPROVED;
 use super::route::Ask;
@@ -141,7 +141,7 @@ impl Inner {
             Err(failure) => return Err(failure.into()),
         };
         self.drive(tenant, after, Drive::first(operation, connector, call))
-            .await?;
+            .await;
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl Inner {
         &self,
         tenant: &Tenant,
         loaded: Loaded<Intent>,
-        work: Work,
+        mut work: Work,
         mut events: Vec<IntentEvent>,
         verdict: RiskVerdict,
     ) -> Result<Loaded<Intent>> {
@@ -184,7 +184,7 @@ impl Inner {
                 RiskVerdict::Allow | RiskVerdict::Hold => None,
             };
             if let Some(kind) = kind {
-                match self.follow(tenant, &state, &attempt, kind, None).await? {
+                match self.follow(tenant, &state, &attempt, None, kind, None).await? {
                     Some((more, drive)) => {
                         events.extend(more);
                         next = drive;
@@ -208,10 +208,15 @@ impl Inner {
         if verdict == RiskVerdict::Hold || (verdict == RiskVerdict::Refuse && kept) {
             events.push(event(Happened::ReviewRaised(ReviewReason::RiskHold)));
         }
-        let after = self.write_intent(tenant, work, Some(&loaded), &events).await?;
-        match next {
-            Some(drive) => Ok(self.drive(tenant, after, drive).await?.loaded),
-            None => Ok(after),
+        let after = self
+            .include_intent(tenant, &mut work, Some(&loaded), &events)
+            .await?;
+        match (self.commit(tenant, work).await, next) {
+            (Ok(()), Some(drive)) => Ok(self.drive(tenant, after, drive).await.loaded),
+            (Ok(()), None) => Ok(after),
+            // What follows may have its first write, and is sent by itself then: it is shown as open.
+            (Err(CommitFailure::InDoubt), Some(_)) => Ok(after),
+            (Err(failure), _) => Err(failure.into()),
         }
     }
 
@@ -255,7 +260,7 @@ impl Inner {
             after,
             Drive::first(operation, opened.connector, opened.call),
         )
-        .await?;
+        .await;
         Ok(())
     }
 
@@ -303,9 +308,14 @@ impl Inner {
                 Ok(self.write_intent(tenant, work, Some(&loaded), &events).await?)
             }
             IntentStatus::RequiresAction => {
-                self.payments(tenant)
+                let closed = self
+                    .payments(tenant)
                     .close_live(loaded, Some(Ended::Expired))
-                    .await
+                    .await?;
+                match closed {
+                    Closed::Done(loaded) => Ok(loaded),
+                    Closed::InDoubt(driven) => Ok(driven.loaded),
+                }
             }
             IntentStatus::Processing
             | IntentStatus::Authorized

@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 use super::Inner;
 use super::aggregate::{SCHEMA, decode_body, encode, known_form};
 use super::commit::{CommitFailure, unreadable};
+use super::drive::WRITE_TRIES;
+use super::operate::stale;
 use super::payments::Payments;
 use super::refunds::watched;
 use super::said::{Repeats, Said};
@@ -21,6 +23,7 @@ use crate::error::Result;
 use crate::hex::hex;
 use crate::id::{AccountRef, AttemptId, EndpointId, OperationId, ProviderKind, ProviderRef};
 use crate::intent::{Intent, News, Reading};
+use crate::panics::{Panicked, caught, caught_async};
 use crate::refund::{RefundNews, RefundState};
 use crate::secret::Secret;
 use crate::store::{
@@ -129,10 +132,14 @@ impl Inner {
         headers: &HeaderMap,
         body: Bytes,
     ) -> WebhookReply {
-        match self.receive(endpoint, headers, body).await {
-            Ok(reply) => reply,
-            Err(error) => {
+        match caught_async(self.receive(endpoint, headers, body)).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(error)) => {
                 tracing::warn!(%endpoint, %error, "a webhook couldn't be stored");
+                reply(StatusCode::SERVICE_UNAVAILABLE, Received::TryLater)
+            }
+            Err(Panicked) => {
+                self.note_panic(endpoint, "webhook");
                 reply(StatusCode::SERVICE_UNAVAILABLE, Received::TryLater)
             }
         }
@@ -157,8 +164,15 @@ impl Inner {
             headers: headers.clone(),
             body,
         };
-        let Ok(accounts) = webhooks.identify(&inbound) else {
-            return Ok(reply(StatusCode::UNAUTHORIZED, Received::Refused));
+        // A body at which its reader panics reads as none: whoever sent it, it is refused.
+        let panicked = |at| {
+            self.note_panic(found.connector.account(), at);
+            reply(StatusCode::BAD_REQUEST, Received::Refused)
+        };
+        let accounts = match caught(|| webhooks.identify(&inbound)) {
+            Ok(Ok(accounts)) => accounts,
+            Ok(Err(_)) => return Ok(reply(StatusCode::UNAUTHORIZED, Received::Refused)),
+            Err(Panicked) => return Ok(panicked("identify")),
         };
         // Anybody can sign with an empty secret.
         let secrets: Vec<Secret> = found
@@ -166,15 +180,17 @@ impl Inner {
             .into_iter()
             .filter(|secret| !secret.is_blank())
             .collect();
-        let verified = match webhooks
-            .verify(&inbound, &secrets, self.runtime.clock.now())
-            .await
-        {
-            Ok(verified) => verified,
-            Err(_) => return Ok(reply(StatusCode::UNAUTHORIZED, Received::Refused)),
+        let now = self.runtime.clock.now();
+        let verified = caught_async(async { webhooks.verify(&inbound, &secrets, now).await }).await;
+        let verified = match verified {
+            Ok(Ok(verified)) => verified,
+            Ok(Err(_)) => return Ok(reply(StatusCode::UNAUTHORIZED, Received::Refused)),
+            Err(Panicked) => return Ok(panicked("verify")),
         };
-        let Ok(notices) = webhooks.decode(&verified) else {
-            return Ok(reply(StatusCode::BAD_REQUEST, Received::Refused));
+        let notices = match caught(|| webhooks.decode(&verified)) {
+            Ok(Ok(notices)) => notices,
+            Ok(Err(_)) => return Ok(reply(StatusCode::BAD_REQUEST, Received::Refused)),
+            Err(Panicked) => return Ok(panicked("decode")),
         };
         let home = accounts.first().unwrap_or(found.connector.account()).clone();
         let count = notices.len();
@@ -188,8 +204,12 @@ impl Inner {
             let account = about(&notice);
             self.take_notice(endpoint, account, notice).await?;
         }
+        let response = caught(|| webhooks.reply()).unwrap_or_else(|Panicked| {
+            self.note_panic(found.connector.account(), "reply");
+            http::Response::new(Bytes::new())
+        });
         Ok(WebhookReply {
-            response: webhooks.reply(),
+            response,
             received: Received::Accepted { notices: count },
         })
     }
@@ -224,7 +244,8 @@ impl Inner {
             None => self.home_of(endpoint, &account).await?,
         };
         let mut work = self.work();
-        let name = name_of(&account, &notice);
+        let said = Said::of(&notice.authority);
+        let name = name_of(&account, &notice, said.as_ref())?;
         let stored = StoredNotice {
             account: account.clone(),
             kind: notice.kind,
@@ -237,7 +258,7 @@ impl Inner {
                 Some(_) => None,
                 None => Some(name.clone()),
             },
-            said: Said::of(&notice.authority),
+            said,
             repeats: Repeats::of(&notice.authority),
         };
         let key = RowKey::new(RowKind::Notice, self.uuid());
@@ -245,7 +266,7 @@ impl Inner {
         work.batch.puts.push(notice_row(key, 1, &stored, work.at)?);
         let unique = UniqueKey::new(Scope::Notice, name);
         work.unique(UniqueWrite::Insert(Unique {
-            key: unique,
+            key: unique.clone(),
             target: Some(key),
             bytes: Bytes::new(),
             expires_at: None,
@@ -258,8 +279,13 @@ impl Inner {
         work.put_job(job, Due::After(self.policy.lease()));
         match self.commit(&tenant, work).await {
             Ok(()) => {}
-            // It was taken before, or waits: a repeat changes nothing.
-            Err(CommitFailure::Conflict(Refusal::Unique(_))) => return Ok(()),
+            Err(CommitFailure::Conflict(Refusal::Unique(_))) => {
+                return match &stored.coalesced {
+                    // The same event was taken before: a repeat changes nothing.
+                    None => Ok(()),
+                    Some(_) => self.hear_again(&tenant, &unique).await,
+                };
+            }
             Err(failure) => return Err(failure.into()),
         }
         let claim = Claim {
@@ -268,10 +294,51 @@ impl Inner {
             epoch: 1,
             age: std::time::Duration::ZERO,
         };
-        if let Err(error) = self.act_on(&claim, &stored, notice.authority).await {
+        let waiting = Waiting {
+            stored: &stored,
+            version: 1,
+        };
+        if let Err(error) = self.act_on(&claim, waiting, notice.authority).await {
             tracing::info!(%error, "a notice waits for its job");
         }
         Ok(())
+    }
+
+    /// One like it waits, or is being acted on: what was read for that one may be older than this. Its job is due
+    /// anew, and whoever is at it doesn't end it.
+    async fn hear_again(&self, tenant: &Tenant, unique: &UniqueKey) -> Result<()> {
+        for _ in 0..WRITE_TRIES {
+            let waiting = self.store.lookup(tenant, unique).await.map_err(unreadable)?;
+            let Some(key) = waiting.and_then(|unique| unique.target) else {
+                // It was ended meanwhile: the processor sends this one again.
+                return Err(stale());
+            };
+            let rows = self.store.load(tenant, &[key]).await.map_err(unreadable)?;
+            let Some(row) = rows.into_iter().next().flatten() else {
+                return Err(stale());
+            };
+            let mut work = self.work();
+            work.batch
+                .preconditions
+                .push(Precondition::Version(key, row.version));
+            work.batch.puts.push(Row {
+                version: row.version + 1,
+                ..row
+            });
+            let job = JobKey {
+                queue: Queue::Due,
+                row: key,
+                child: uuid::Uuid::nil(),
+            };
+            let due = Due::After(std::time::Duration::ZERO);
+            work.job(JobWrite::Reschedule { key: job, due });
+            match self.commit(tenant, work).await {
+                Ok(()) => return Ok(()),
+                Err(CommitFailure::Conflict(_)) => {}
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Err(stale())
     }
 
     async fn locate_notice(&self, account: &AccountRef, notice: &Notice) -> Result<Option<(Tenant, RowKey)>> {
@@ -327,11 +394,15 @@ impl Inner {
             return self.drop_job(claim).await;
         };
         let stored = StoredNotice::decode(&row)?;
+        let waiting = Waiting {
+            stored: &stored,
+            version: row.version,
+        };
         let authority = match stored.said.clone() {
             Some(said) => said.authority(stored.repeats.clone()),
             None => Authority::Hint,
         };
-        self.act_on(claim, &stored, authority).await
+        self.act_on(claim, waiting, authority).await
     }
 
     /// Acts on a notice: a hint reads the object, an authoritative notice is the news itself. What is read is read at
@@ -339,18 +410,19 @@ impl Inner {
     async fn act_on(
         self: &Arc<Self>,
         claim: &Claim,
-        stored: &StoredNotice,
+        waiting: Waiting<'_>,
         authority: Authority,
     ) -> Result<()> {
+        let stored = waiting.stored;
         let reference = stored.reference.as_deref();
         let Some((tenant, row)) = self
             .locate(&stored.account, stored.kind, &stored.about, reference)
             .await?
         else {
-            return self.park(claim, stored).await;
+            return self.park(claim, waiting).await;
         };
         let Some(connector) = self.connectors.get(&tenant, &stored.account).await? else {
-            return self.park(claim, stored).await;
+            return self.park(claim, waiting).await;
         };
         let applied = match row.kind {
             RowKind::Intent => {
@@ -364,8 +436,8 @@ impl Inner {
             RowKind::Session | RowKind::Notice | RowKind::Evidence => Applied::Nothing,
         };
         match applied {
-            Applied::Done => self.finish(claim, stored).await,
-            Applied::Nothing => self.park(claim, stored).await,
+            Applied::Done => self.finish(claim, waiting).await,
+            Applied::Nothing => self.park(claim, waiting).await,
         }
     }
 
@@ -404,7 +476,7 @@ impl Inner {
                     standing,
                     reading: Reading::Told,
                 };
-                self.merge_news(tenant, loaded, news).await?;
+                self.merge_news(tenant, &loaded, news).await?;
                 Ok(Applied::Done)
             }
         }
@@ -472,16 +544,17 @@ impl Inner {
         Ok(())
     }
 
-    async fn finish(&self, claim: &Claim, stored: &StoredNotice) -> Result<()> {
-        self.restage(claim, stored, NoticeStage::Applied, JobWrite::Done(claim.job))
+    async fn finish(&self, claim: &Claim, waiting: Waiting<'_>) -> Result<()> {
+        self.restage(claim, waiting, NoticeStage::Applied, JobWrite::Done(claim.job))
             .await
     }
 
     /// The object isn't known, and may appear; or it couldn't be read.
-    async fn park(&self, claim: &Claim, stored: &StoredNotice) -> Result<()> {
+    async fn park(&self, claim: &Claim, waiting: Waiting<'_>) -> Result<()> {
+        let stored = waiting.stored;
         if stored.tries >= PARKED_TRIES {
             return self
-                .restage(claim, stored, NoticeStage::Parked, JobWrite::Done(claim.job))
+                .restage(claim, waiting, NoticeStage::Parked, JobWrite::Done(claim.job))
                 .await;
         }
         let pause = self
@@ -491,7 +564,7 @@ impl Inner {
         let due = Due::After(pause.min(self.policy.recheck_at_most));
         self.restage(
             claim,
-            stored,
+            waiting,
             NoticeStage::Parked,
             JobWrite::Reschedule { key: claim.job, due },
         )
@@ -501,10 +574,11 @@ impl Inner {
     async fn restage(
         &self,
         claim: &Claim,
-        stored: &StoredNotice,
+        waiting: Waiting<'_>,
         stage: NoticeStage,
         job: JobWrite,
     ) -> Result<()> {
+        let Waiting { stored, version } = waiting;
         let rows = self
             .store
             .load(&claim.tenant, &[claim.job.row])
@@ -535,9 +609,10 @@ impl Inner {
         if let (JobWrite::Done(_), Some(name)) = (&job, &stored.coalesced) {
             work.unique(UniqueWrite::Delete(UniqueKey::new(Scope::Notice, name)));
         }
+        // As it was when it was acted on: one that was heard again since is acted on again.
         work.batch
             .preconditions
-            .push(Precondition::Version(row.key, row.version));
+            .push(Precondition::Version(row.key, version));
         let row = Row {
             index: Index {
                 created_at: row.index.created_at,
@@ -546,7 +621,7 @@ impl Inner {
             ..row
         };
         work.batch.puts.push(Row {
-            version: row.version + 1,
+            version: version + 1,
             body: encode(&next)?,
             ..row
         });
@@ -557,6 +632,13 @@ impl Inner {
             Err(failure) => Err(failure.into()),
         }
     }
+}
+
+/// A notice that is acted on, and its row's version as that began.
+#[derive(Clone, Copy)]
+struct Waiting<'a> {
+    stored: &'a StoredNotice,
+    version: u64,
 }
 
 enum Applied {
@@ -574,15 +656,18 @@ impl From<Heard> for Applied {
     }
 }
 
-/// One notice of a kind: by the processor's event, else by what it says, at the time that it says it.
-fn name_of(account: &AccountRef, notice: &Notice) -> String {
-    let said = match &notice.event {
-        Some(event) => format!("event/{event}"),
-        None => format!("{}/{}/{}", notice.kind.as_str(), notice.about, notice.act),
+/// One notice of a kind: by the processor's event, else by all that it says.
+fn name_of(account: &AccountRef, notice: &Notice, said: Option<&Said>) -> Result<String> {
+    let mut named = match &notice.event {
+        Some(event) => format!("event/{event}").into_bytes(),
+        None => format!("{}/{}/{}", notice.kind.as_str(), notice.about, notice.act).into_bytes(),
     };
-    let digest = Sha256::digest(said.as_bytes());
+    if let (None, Some(said)) = (&notice.event, said) {
+        named.extend_from_slice(&encode(said)?);
+    }
+    let digest = Sha256::digest(&named);
     let digest = hex(&digest[..16]);
-    format!("{account}/{digest}")
+    Ok(format!("{account}/{digest}"))
 }
 
 fn notice_index(stored: &StoredNotice, at: crate::Timestamp) -> Index {

@@ -66,6 +66,8 @@ pub(crate) struct Inner {
     pub(crate) turns: Turns,
     /// How often another worker had taken over what this instance was at.
     pub(crate) overtaken: AtomicU64,
+    /// How often code that isn't ours panicked.
+    pub(crate) panics: AtomicU64,
 }
 
 impl fmt::Debug for Inner {
@@ -90,6 +92,7 @@ impl Orchestrator {
                 policy: Policy::default(),
                 turns: Turns::default(),
                 overtaken: AtomicU64::new(0),
+                panics: AtomicU64::new(0),
             },
         }
     }
@@ -154,6 +157,12 @@ impl Orchestrator {
         self.inner.overtaken.load(Ordering::Relaxed)
     }
 
+    /// How often since it was built a connector, a transport or another port of the host's panicked here. Each was stopped
+    /// where it was called: an answer that couldn't be read so is unknown, a webhook is refused, due work stays due.
+    pub fn panics(&self) -> u64 {
+        self.inner.panics.load(Ordering::Relaxed)
+    }
+
     /// Deletes at most `limit` things that are older than `retention` says.
     ///
     /// # Errors
@@ -208,6 +217,12 @@ impl OrchestratorBuilder {
 }
 
 impl Inner {
+    /// Counts and traces a panic of code that isn't ours.
+    pub(crate) fn note_panic(&self, whose: &dyn fmt::Display, at: &'static str) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(%whose, at, "code that isn't paymux's panicked, and was stopped");
+    }
+
     pub(crate) fn checks_after(&self) -> bool {
         match self.risk.as_ref().map(|risk| risk.stages()) {
             Some(RiskStages::BeforeAndAfter) => true,
@@ -215,24 +230,19 @@ impl Inner {
         }
     }
 
-    /// With `Spawn`, runs to its end even if the caller goes away; without, inside the caller's future.
+    /// With `Spawn`, runs to its end even if the caller goes away; without, inside the caller's future. `None` where the
+    /// task was dropped with its runtime: what it had begun is recovered like any crash.
     pub(crate) async fn shielded<T: Send + 'static>(
         &self,
-        work: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
         let Some(spawn) = &self.runtime.spawn else {
             // On the heap: a whole drive is large, and a caller's stack may be small.
-            return Box::pin(work).await;
+            return Some(Box::pin(work).await);
         };
         let (send, receive) = oneshot();
         spawn.spawn(Box::pin(async move { send.put(work.await) }));
-        receive.await.unwrap_or_else(|| {
-            // The task was dropped with its runtime: what it had begun is recovered like any crash.
-            Err(crate::Error::new(
-                crate::ErrorKind::Store,
-                "the runtime is shutting down: ask again with the same key",
-            ))
-        })
+        receive.await
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::aggregate::{Aggregate, Loaded};
 use super::call::Call;
-use super::drive::{Drive, Driven, Sending};
+use super::commit::CommitFailure;
+use super::drive::{Drive, Driven, FirstWrite, Sending};
 use super::idempotency::{Before, Claimed, IdempotencyKey, Stage};
 use super::operation::OpRequest;
 use super::payments::Payments;
@@ -17,6 +18,27 @@ use crate::money::{Currency, Money};
 use crate::outcome::{PaymentOutcome, Reply, VoidOutcome};
 use crate::secret::Volatile;
 use crate::store::RowKey;
+
+/// What came of a verb's operation.
+#[derive(Debug)]
+pub(crate) struct Operated {
+    pub(crate) loaded: Loaded<Intent>,
+    pub(crate) operation: OperationId,
+    pub(crate) first_write: FirstWrite,
+}
+
+/// What came of closing a live attempt.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "made once per call and moved on at once: a box would only cost"
+)]
+pub(crate) enum Closed {
+    /// Another may be opened, or there was none.
+    Done(Loaded<Intent>),
+    /// It was asked to be closed, and nobody knows yet whether it is.
+    InDoubt(Driven),
+}
 
 /// The operations behind the verbs.
 impl Payments {
@@ -98,7 +120,7 @@ impl Payments {
         id: &PaymentIntentId,
         request: &impl serde::Serialize,
         shape: impl FnOnce(&Intent) -> Result<(OperationKind, Money, Rest)>,
-    ) -> Result<Reply<(Loaded<Intent>, OperationId)>> {
+    ) -> Result<Reply<Operated>> {
         let claimed = match verb {
             "cancel" | "reverse_cancel" => Claimed::new(verb, key, id)?,
             _other => Claimed::new(verb, key, &(id, request))?,
@@ -108,8 +130,9 @@ impl Payments {
         match self.engine.before::<Intent>(&self.tenant, &claimed).await? {
             Before::Nothing => {}
             Before::Done(kept) => {
-                let (_, operation) = with_operation(kept.first, &claimed)?;
-                return Ok(Reply::replayed((kept.shown, operation)));
+                let first = with_operation(kept.first, &claimed)?;
+                let loaded = kept.shown;
+                return Ok(Reply::replayed(Operated { loaded, ..first }));
             }
             Before::Underway(stage, target) => {
                 let loaded = self.underway(stage, target).await?;
@@ -167,7 +190,11 @@ impl Payments {
                 payload,
             )
             .await?;
-        Ok(Reply::first((driven.loaded, operation)))
+        Ok(Reply::first(Operated {
+            loaded: driven.loaded,
+            operation,
+            first_write: driven.first_write,
+        }))
     }
 
     fn refuse_by_state(&self, state: &Intent, kind: OperationKind) -> Result<()> {
@@ -205,12 +232,12 @@ impl Payments {
         if let Some(claimed) = claimed {
             work.unique(claimed.started(loaded.state.key(), work.at)?);
         }
-        let written = self
+        let after = self
             .engine
-            .write_intent(&self.tenant, work, Some(&loaded), &events)
-            .await;
-        match written {
-            Ok(after) => {
+            .include_intent(&self.tenant, &mut work, Some(&loaded), &events)
+            .await?;
+        match self.engine.commit(&self.tenant, work).await {
+            Ok(()) => {
                 let drive = Drive {
                     operation,
                     connector,
@@ -219,9 +246,10 @@ impl Payments {
                     sending: Sending::First,
                     payload,
                 };
-                self.drive(after, drive).await
+                Ok(self.drive(after, drive).await)
             }
-            Err(super::commit::CommitFailure::Conflict(_)) => Err(self.lost_race(&loaded, claimed).await),
+            Err(CommitFailure::Conflict(_)) => Err(self.lost_race(&loaded, claimed).await),
+            Err(CommitFailure::InDoubt) => Ok(Driven::in_doubt(after)),
             Err(failure) => Err(failure.into()),
         }
     }
@@ -245,27 +273,27 @@ impl Payments {
     }
 
     /// With `Spawn`, W1 to W3 run to their end even if the caller goes away.
-    pub(crate) async fn drive(&self, loaded: Loaded<Intent>, drive: Drive) -> Result<Driven> {
-        let (engine, tenant) = (self.engine.clone(), self.tenant.clone());
-        self.engine
+    pub(crate) async fn drive(&self, loaded: Loaded<Intent>, drive: Drive) -> Driven {
+        let (engine, tenant, opened) = (self.engine.clone(), self.tenant.clone(), loaded.clone());
+        let driven = self
+            .engine
             .shielded(async move { engine.drive(&tenant, loaded, drive).await })
-            .await
+            .await;
+        driven.unwrap_or_else(|| Driven::to(opened, None)).told()
     }
 
     pub(crate) async fn outcome(&self, driven: Driven) -> Result<PaymentOutcome> {
-        self.engine
+        let outcome = self
+            .engine
             .payment_outcome(&self.tenant, &driven.loaded, driven.action)
-            .await
+            .await?;
+        Ok(outcome.after(driven.first_write))
     }
 
     /// Closes the live attempt so that another may open. `ends`: how the intent ends with it.
-    pub(crate) async fn close_live(
-        &self,
-        loaded: Loaded<Intent>,
-        ends: Option<Ended>,
-    ) -> Result<Loaded<Intent>> {
+    pub(crate) async fn close_live(&self, loaded: Loaded<Intent>, ends: Option<Ended>) -> Result<Closed> {
         let Some(attempt) = loaded.state.live_attempt().cloned() else {
-            return Ok(loaded);
+            return Ok(Closed::Done(loaded));
         };
         let now = self.engine.runtime.clock.now();
         let action = attempt
@@ -286,7 +314,7 @@ impl Payments {
                 false => return Err(refused(safe_after)),
             };
             return match synced.state.live_attempt() {
-                None => Ok(synced),
+                None => Ok(Closed::Done(synced)),
                 Some(_) => Err(refused(None)),
             };
         }
@@ -306,33 +334,34 @@ impl Payments {
             .await?;
         let state = &driven.loaded.state;
         match (&state.open_op, state.live_attempt()) {
-            (Some(open), _) => Err(Error::in_progress(Some(open.id))),
-            (None, None) => Ok(driven.loaded),
+            (Some(_), _) => Ok(Closed::InDoubt(driven)),
+            (None, None) => Ok(Closed::Done(driven.loaded)),
             // The payer may have been quicker: what is paid can't be cancelled.
             (None, Some(_)) => {
                 let synced = self.sync_loaded(driven.loaded).await?.loaded;
                 match synced.state.live_attempt() {
-                    None => Ok(synced),
+                    None => Ok(Closed::Done(synced)),
                     Some(_) => Err(refused(safe_after)),
                 }
             }
         }
     }
 
-    pub(crate) fn void_reply(
-        &self,
-        reply: Reply<(Loaded<Intent>, OperationId)>,
-    ) -> Result<Reply<VoidOutcome>> {
-        let (loaded, operation) = reply.outcome;
+    pub(crate) fn void_reply(&self, reply: Reply<Operated>) -> Result<Reply<VoidOutcome>> {
+        let Operated {
+            loaded,
+            operation,
+            first_write,
+        } = reply.outcome;
         Ok(Reply {
-            outcome: self.engine.void_outcome(&loaded, operation)?,
+            outcome: self.engine.void_outcome(&loaded, operation)?.after(first_write),
             replay: reply.replay,
         })
     }
 }
 
 /// The operation that a replayed row speaks of: the last of the verb that the key's record stands for.
-fn with_operation(loaded: Loaded<Intent>, claimed: &Claimed) -> Result<(Loaded<Intent>, OperationId)> {
+fn with_operation(loaded: Loaded<Intent>, claimed: &Claimed) -> Result<Operated> {
     let verb = plain(claimed.unique.name.split('/').next().unwrap_or_default());
     let open = loaded
         .state
@@ -351,7 +380,11 @@ fn with_operation(loaded: Loaded<Intent>, claimed: &Claimed) -> Result<(Loaded<I
         .map(|open| open.id)
         .or_else(|| last().map(|operation| operation.id))
     {
-        Some(operation) => Ok((loaded, operation)),
+        Some(operation) => Ok(Operated {
+            loaded,
+            operation,
+            first_write: FirstWrite::Done,
+        }),
         None => Err(Error::not_found("idempotency_key", "operation")),
     }
 }

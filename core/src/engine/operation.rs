@@ -78,7 +78,8 @@ impl Inner {
             attempt,
             &open,
             payload,
-        )?;
+        )
+        .inspect_err(|cannot| self.note_cannot(connector.account(), cannot))?;
         let operation = Box::new(OpenOp {
             steps: vec![call.record.clone()],
             ..open

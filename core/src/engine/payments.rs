@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Inner;
 use super::idempotency::{Before, Claimed, IdempotencyKey};
-use super::operate::{outstanding, same_currency, stale};
+use super::operate::{Operated, outstanding, same_currency, stale};
 use super::operation::OpRequest;
 use super::operator::{Actor, Operator};
 use super::refunds::awaits_settlement;
@@ -279,7 +279,7 @@ impl Payments {
         let connector = self.connector(&attempt.account).await?;
         let (Some(payload), Some(_)) = (payload.0, &connector.complete) else {
             let driven = self.sync_loaded(loaded).await?;
-            return self.outcome(driven).await;
+            return self.outcome(driven.told()).await;
         };
         let request = OpRequest {
             kind: OperationKind::Complete,
@@ -319,8 +319,15 @@ impl Payments {
                 Ok((OperationKind::Capture, amount, rest))
             })
             .await?;
-        let (loaded, operation) = reply.outcome;
-        let outcome = self.engine.capture_outcome(&loaded, operation)?;
+        let Operated {
+            loaded,
+            operation,
+            first_write,
+        } = reply.outcome;
+        let outcome = self
+            .engine
+            .capture_outcome(&loaded, operation)?
+            .after(first_write);
         Ok(Reply {
             outcome,
             replay: reply.replay,
@@ -688,7 +695,7 @@ impl Payments {
     /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where there is nothing to do.
     pub async fn next_action(&self, id: &PaymentIntentId) -> Result<NextAction> {
         let loaded = self.load(id).await?;
-        self.engine.next_action(&self.tenant, &loaded.state, None).await
+        self.engine.next_action(&self.tenant, &loaded.state, None)
     }
 
     /// How a payment stands, as its verbs would say it.
@@ -734,7 +741,8 @@ impl Payments {
         self.submit_session(key, id, with.into()).await
     }
 
-    /// The buyer steps back: the live attempt is closed, and another method may be chosen.
+    /// The buyer steps back: the live attempt is closed, and another method may be chosen. A session that is still
+    /// processing then has an attempt of which nobody knows yet whether it is closed.
     ///
     /// # Errors
     /// [`ErrorKind::PayerActionOutstanding`](crate::ErrorKind::PayerActionOutstanding) where the live attempt can't be called back.

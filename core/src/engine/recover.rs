@@ -18,13 +18,14 @@ use super::payments::Payments;
 use super::refunds::{RefundDrive, watched};
 use super::resolve::Found;
 use super::sync::{Asked, Heard};
-use super::write::to_sync;
+use super::write::{held_until, to_sync};
 use crate::connector::{AuthorizeReport, Contradiction, NotExecuted, Outcome, RefundReadReport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::OperationId;
 use crate::intent::{
     self, Command, Happened, Intent, IntentEvent, News, OpStage, OpenOp, ReviewReason, Source,
 };
+use crate::panics::{Panicked, caught_async};
 use crate::refund::{self, RefundNews, RefundState};
 use crate::secret::Volatile;
 use crate::store::{Claim, ClaimRequest, Due, JobWrite, Query, Queue, RowKind};
@@ -138,14 +139,19 @@ impl Inner {
             Box::pin(async move {
                 let mut failed = 0;
                 for claim in row {
-                    match self.work_on(&claim).await {
-                        Ok(()) => {}
-                        Err(error) if is_overtaken(&error) => {
+                    match caught_async(self.work_on(&claim)).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) if is_overtaken(&error) => {
                             tracing::info!(job = ?claim.job, %error, "due work was overtaken");
                         }
-                        Err(error) => {
+                        Ok(Err(error)) => {
                             failed += 1;
                             tracing::warn!(job = ?claim.job, %error, "due work failed for now");
+                        }
+                        // Its lease lapses, and it is tried again: it stops nobody else's work.
+                        Err(Panicked) => {
+                            failed += 1;
+                            self.note_panic(&claim.tenant, "due work");
                         }
                     }
                 }
@@ -263,14 +269,16 @@ impl Inner {
                     sending,
                     payload: Volatile::default(),
                 };
-                let driven = self.drive(tenant, loaded, drive).await?;
+                let driven = self.drive(tenant, loaded, drive).await;
                 self.wait_on(claim, driven.loaded, operation).await
             }
             Found::News(news) => {
-                let (after, next) = self.write_outcome(tenant, loaded, operation, lease, news).await?;
+                let (after, next) = self
+                    .write_outcome(tenant, loaded, &connector, operation, lease, news)
+                    .await;
                 match next {
                     Some(next) => {
-                        self.drive(tenant, after, next).await?;
+                        self.drive(tenant, after, next).await;
                         Ok(())
                     }
                     None => self.wait_on(claim, after, operation).await,
@@ -417,10 +425,42 @@ impl Inner {
         // Only now: a worker that dies meanwhile leaves the job to its lease. Where nothing is left to ask, the job is
         // done, if the sync's own commit hasn't ended it already.
         match &synced {
-            Ok((driven, Heard::All)) if !to_sync(&driven.loaded.state) => self.drop_job(claim).await?,
+            Ok((driven, Heard::All)) if !to_sync(&driven.loaded.state) => {
+                match held_until(&driven.loaded.state) {
+                    // It may lapse without a word.
+                    Some(at) => {
+                        let left = at.since(self.runtime.clock.now());
+                        self.later(claim, pause.max(left)).await?;
+                    }
+                    None => self.drop_job(claim).await?,
+                }
+            }
             Ok(_) | Err(_) => self.later(claim, pause).await?,
         }
-        synced.map(drop)
+        let (driven, heard) = synced?;
+        self.raise_lapsed(&claim.tenant, &driven.loaded, heard).await
+    }
+
+    /// An authorization whose time is up may be gone: where nobody says so, a person is asked.
+    async fn raise_lapsed(&self, tenant: &Tenant, loaded: &Loaded<Intent>, heard: Heard) -> Result<()> {
+        let now = self.runtime.clock.now();
+        let lapsed = held_until(&loaded.state).filter(|at| *at <= now);
+        let (Some(at), Some(attempt)) = (lapsed, loaded.state.current()) else {
+            return Ok(());
+        };
+        let connector = self.connectors.get(tenant, &attempt.account).await?;
+        let readable = connector.is_some_and(|connector| {
+            let read = connector.read.is_some() && attempt.known.handle.is_some();
+            read || connector.look_up.is_some()
+        });
+        let silent = heard == Heard::NotAll && now >= at.after(self.policy.review_after);
+        match !readable || silent {
+            true => {
+                self.raise(tenant, loaded, ReviewReason::AuthorizationLapsed)
+                    .await
+            }
+            false => Ok(()),
+        }
     }
 
     /// The pause of a sync or an expiry: it doubles with the time since something last happened, or was due.
@@ -471,7 +511,9 @@ impl Inner {
             return self.later(claim, self.policy.recheck_at_most).await;
         };
         let began = self.runtime.clock.elapsed();
-        let Ok(call) = Call::refund(began, &connector, &loaded.state, &part, &open) else {
+        let call = Call::refund(began, &connector, &loaded.state, &part, &open)
+            .inspect_err(|cannot| self.note_cannot(connector.account(), cannot));
+        let Ok(call) = call else {
             let stranded = self.strand_refund(tenant, loaded, operation).await?;
             // It can't be sent any more; what became of it may be seen all the same.
             let synced = self.sync_refund(tenant, stranded, &connector).await;
@@ -508,7 +550,7 @@ impl Inner {
                     Err(CommitFailure::Conflict(_) | CommitFailure::Fenced) => return Ok(()),
                     Err(failure) => return Err(failure.into()),
                 }
-                let after = self.drive_refund(tenant, loaded, drive).await?;
+                let after = self.drive_refund(tenant, loaded, drive).await;
                 return self.wait_on_refund(claim, after, operation).await;
             }
             Some(Outcome::Answered(RefundReadReport::NotFound))
@@ -532,9 +574,9 @@ impl Inner {
             Some(news) => {
                 let (after, next) = self
                     .write_refund_news(tenant, loaded, &drive, news, Some(epoch))
-                    .await?;
+                    .await;
                 match next {
-                    Some(next) => self.drive_refund(tenant, after, next).await?,
+                    Some(next) => self.drive_refund(tenant, after, next).await,
                     None => after,
                 }
             }
@@ -626,10 +668,10 @@ impl Inner {
     pub(crate) async fn merge_news(
         &self,
         tenant: &Tenant,
-        loaded: Loaded<Intent>,
+        loaded: &Loaded<Intent>,
         news: News,
     ) -> Result<Loaded<Intent>> {
-        let mut before = loaded;
+        let mut before = loaded.clone();
         for _ in 0..WRITE_TRIES {
             let observation = self
                 .observation(tenant, &before.state, Source::Outside, news.clone())
@@ -648,15 +690,16 @@ impl Inner {
             let next = self.follow_news(tenant, &before.state, &mut events).await?;
             let mut work = self.work();
             self.keep_evidence(&mut work, &before.state, &news)?;
-            match self.write_intent(tenant, work, Some(&before), &events).await {
-                Ok(after) => {
-                    return match next {
-                        Some(drive) => Ok(self.drive(tenant, after, drive).await?.loaded),
-                        None => Ok(after),
-                    };
-                }
-                Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
-                Err(failure) => return Err(failure.into()),
+            let after = self
+                .include_intent(tenant, &mut work, Some(&before), &events)
+                .await?;
+            match (self.commit(tenant, work).await, next) {
+                (Ok(()), Some(drive)) => return Ok(self.drive(tenant, after, drive).await.loaded),
+                (Ok(()), None) => return Ok(after),
+                (Err(CommitFailure::Conflict(_)), _) => before = self.reload(tenant, &before).await?,
+                // What follows may have its first write, and is sent by itself then: it is shown as open.
+                (Err(CommitFailure::InDoubt), Some(_)) => return Ok(after),
+                (Err(failure), _) => return Err(failure.into()),
             }
         }
         Err(stale())

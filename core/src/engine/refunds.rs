@@ -8,7 +8,7 @@ use super::Inner;
 use super::aggregate::{Aggregate, Loaded};
 use super::call::{Call, Report, ask};
 use super::commit::{CommitFailure, Holder, Work};
-use super::drive::WRITE_TRIES;
+use super::drive::{FirstWrite, Sending, WRITE_TRIES};
 use super::idempotency::{Before, Claimed, Conclusion, IdempotencyKey, conclude};
 use super::operate::{same_currency, stale};
 use super::payments::Payments;
@@ -31,8 +31,6 @@ use crate::refund::{
 };
 use crate::store::{Claim, CommitId, Due, JobKey, JobWrite, Queue, RowKey, RowKind, UniqueKey, UniqueWrite};
 use crate::tenant::Tenant;
-
-use super::drive::Sending;
 
 /// A refund's operation that is under way.
 #[derive(Debug)]
@@ -75,7 +73,8 @@ impl Payments {
                 self.engine.runtime.clock.now(),
             );
             let began = self.engine.runtime.clock.elapsed();
-            let call = Call::refund(began, &connector, &refund, &part, &open)?;
+            let call = Call::refund(began, &connector, &refund, &part, &open)
+                .inspect_err(|cannot| self.engine.note_cannot(connector.account(), cannot))?;
             let open = OpenOp {
                 steps: vec![call.record.clone()],
                 ..open
@@ -107,12 +106,17 @@ impl Payments {
                         epoch: 1,
                         sending: Sending::First,
                     };
-                    let (engine, tenant) = (self.engine.clone(), self.tenant.clone());
+                    let (engine, tenant, opened) = (self.engine.clone(), self.tenant.clone(), after.clone());
                     let driven = self
                         .engine
                         .shielded(async move { engine.drive_refund(&tenant, after, drive).await })
-                        .await?;
+                        .await;
+                    let driven = driven.unwrap_or(opened);
                     return Ok(Reply::first(self.engine.refund_outcome(&driven)?));
+                }
+                Err(CommitFailure::InDoubt) => {
+                    let outcome = self.engine.refund_outcome(&after)?;
+                    return Ok(Reply::first(outcome.after(FirstWrite::InDoubt)));
                 }
                 Err(CommitFailure::Conflict(_)) => {
                     if let Some(reply) = self.replay_refund(&claimed).await? {
@@ -379,7 +383,9 @@ impl Inner {
         let used = before.open_op.as_ref().and_then(|open| open.idempotency.clone());
         let open = opening(&after, part, used, at);
         let began = self.runtime.clock.elapsed();
-        let Ok(call) = Call::refund(began, connector, &after, part, &open) else {
+        let call = Call::refund(began, connector, &after, part, &open)
+            .inspect_err(|cannot| self.note_cannot(connector.account(), cannot));
+        let Ok(call) = call else {
             return Ok(None);
         };
         let open = OpenOp {
@@ -429,7 +435,8 @@ impl Inner {
         // Should its commit fail, the job is asked again.
         self.later(claim, self.policy.recheck).await?;
         let after = self.write_refund(tenant, work, &loaded, &events).await?;
-        self.drive_refund(tenant, after, next).await.map(drop)
+        self.drive_refund(tenant, after, next).await;
+        Ok(())
     }
 
     /// Writes what resolves a part from outside its drive, and asks for the one that waits.
@@ -448,12 +455,13 @@ impl Inner {
         let next = self.open_next(connector.as_ref(), &before.state, &mut events, work.at)?;
         let after = self.write_refund(tenant, work, before, &events).await?;
         match next {
-            Some(next) => Ok(self.drive_refund(tenant, after, next).await?),
+            Some(next) => Ok(self.drive_refund(tenant, after, next).await),
             None => Ok(after),
         }
     }
 
-    /// W3 of a refund's part: its outcome, the intent's counters, and the next part, in one commit.
+    /// W3 of a refund's part: its outcome, the intent's counters, and the next part, in one commit. What can't be
+    /// written leaves the part open as its row has it, and recovery asks again.
     pub(crate) async fn write_refund_news(
         &self,
         tenant: &Tenant,
@@ -461,44 +469,61 @@ impl Inner {
         drive: &RefundDrive,
         news: RefundNews,
         epoch: Option<u64>,
-    ) -> Result<(Loaded<RefundState>, Option<RefundDrive>)> {
-        let (mut before, mut lease) = (loaded, epoch);
+    ) -> (Loaded<RefundState>, Option<RefundDrive>) {
+        let mut current = loaded;
+        let written = self
+            .try_to_write_refund_news(tenant, &mut current, drive, news, epoch)
+            .await;
+        let next = written.unwrap_or_else(|error| {
+            tracing::error!(operation = %drive.operation, %error, "an outcome couldn't be written: recovery will ask again");
+            None
+        });
+        (current, next)
+    }
+
+    async fn try_to_write_refund_news(
+        &self,
+        tenant: &Tenant,
+        current: &mut Loaded<RefundState>,
+        drive: &RefundDrive,
+        news: RefundNews,
+        epoch: Option<u64>,
+    ) -> Result<Option<RefundDrive>> {
+        let mut lease = epoch;
         for _ in 0..WRITE_TRIES {
             let mut work = self.work();
             let driver = lease.map(|_| drive.operation);
-            let mut events = refund::merge(&before.state, drive.operation, &news, driver, work.at);
+            let mut events = refund::merge(&current.state, drive.operation, &news, driver, work.at);
             let next = match (lease, events.is_empty()) {
-                (None, true) => return Ok((before, None)),
+                (None, true) => return Ok(None),
                 (Some(_), _) | (None, false) => {
-                    self.open_next(Some(&drive.connector), &before.state, &mut events, work.at)?
+                    self.open_next(Some(&drive.connector), &current.state, &mut events, work.at)?
                 }
             };
             if let Some(epoch) = lease {
                 work.batch.preconditions.push(crate::store::Precondition::Epoch(
-                    refund_job(before.state.id, drive.operation),
+                    refund_job(current.state.id, drive.operation),
                     epoch,
                 ));
             }
-            match self.write_refund(tenant, work, &before, &events).await {
-                Ok(after) => return Ok((after, next)),
-                Err(CommitFailure::Conflict(_)) => before = self.reload(tenant, &before).await?,
+            match self.write_refund(tenant, work, current, &events).await {
+                Ok(after) => {
+                    *current = after;
+                    return Ok(next);
+                }
+                Err(CommitFailure::Conflict(_)) => *current = self.reload(tenant, current).await?,
                 Err(CommitFailure::Fenced) => {
-                    before = self.reload(tenant, &before).await?;
+                    *current = self.reload(tenant, current).await?;
                     // That this worker sent nothing says nothing about what the other one sent.
                     if let RefundNews::NotExecuted(_) = news {
-                        return Ok((before, None));
+                        return Ok(None);
                     }
                     lease = None;
                 }
-                Err(CommitFailure::NotCommitted(error)) => {
-                    tracing::error!(operation = %drive.operation, %error, "an outcome couldn't be written");
-                    return Ok((before, None));
-                }
-                Err(CommitFailure::InDoubt) => return Ok((before, None)),
-                Err(CommitFailure::Broken(error)) => return Err(error),
+                Err(failure) => return Err(failure.into()),
             }
         }
-        Ok((before, None))
+        Err(stale())
     }
 
     /// Writes a refund's events with its intent's share in one commit. An identifier of the processor's that is

@@ -58,7 +58,8 @@ impl Inner {
             attempt,
             open,
             &Volatile::default(),
-        );
+        )
+        .inspect_err(|cannot| self.note_cannot(connector.account(), cannot));
         if unprepared(connector, attempt, open) {
             return self.resume_preparing(state, open, call.ok());
         }

@@ -192,6 +192,13 @@ impl Inner {
                         "ask the payer again",
                     ));
                 }
+                Err(CannotCall::Panicked) => {
+                    faults.push(Fault::new(
+                        "account",
+                        format!("the connector of {account} failed while it made the request"),
+                        "use another account until it is mended",
+                    ));
+                }
                 Err(CannotCall::NoHandle) => {}
             }
         }
@@ -250,7 +257,8 @@ impl Inner {
             &attempt,
             &operation,
             &Volatile::default(),
-        )?;
+        )
+        .inspect_err(|cannot| self.note_cannot(connector.account(), cannot))?;
         let operation = OpenOp {
             steps: vec![call.record.clone()],
             ..operation

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::aggregate::{Aggregate, Loaded};
 use super::commit::Work;
 use super::idempotency::{Before, Claimed, IdempotencyKey};
-use super::operate::stale;
+use super::operate::{Closed, stale};
 use super::payments::{Confirm, Payments};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{PaymentIntentId, SessionId};
@@ -209,7 +209,9 @@ impl Payments {
                 return Err(Error::in_progress(Some(open.id)));
             }
             if loaded.state.live_attempt().is_some() {
-                self.close_live(loaded, None).await?;
+                if let Closed::InDoubt(_) = self.close_live(loaded, None).await? {
+                    return Ok(session.view());
+                }
                 // Closing it moved the session already, in the same commit.
                 let after = self.load_session(id).await?;
                 return Ok(after.view());

@@ -60,14 +60,24 @@ impl Payments {
         asked: Asked,
     ) -> Result<(Driven, Heard)> {
         let mut loaded = loaded;
-        let mut action = None;
-        let mut heard = Heard::All;
+        let (mut action, mut heard) = (None, Heard::All);
+        let seen = loaded.version;
         for attempt in loaded.state.attempts.clone() {
             if !asked.holds(&attempt) {
                 continue;
             }
-            let Some(connector) = self.engine.connectors.get(&self.tenant, &attempt.account).await? else {
-                continue;
+            let connector = match self.engine.connectors.get(&self.tenant, &attempt.account).await {
+                Ok(Some(connector)) => connector,
+                Ok(None) => continue,
+                Err(error) => match loaded.version == seen {
+                    true => return Err(error),
+                    // What another attempt's answer brought about may have moved money: that is said.
+                    false => {
+                        tracing::warn!(account = %attempt.account, %error, "an account can't be asked");
+                        heard = Heard::NotAll;
+                        continue;
+                    }
+                },
             };
             let refund_epoch = self.engine.refund_epoch(&connector, &loaded.state, &attempt);
             let Some(standing) = self.engine.read_attempt(&self.tenant, &connector, &attempt).await else {
@@ -82,9 +92,16 @@ impl Payments {
                 standing,
                 reading: Reading::Read { refund_epoch },
             };
-            loaded = self.engine.merge_news(&self.tenant, loaded, news).await?;
+            match self.engine.merge_news(&self.tenant, &loaded, news).await {
+                Ok(after) => loaded = after,
+                Err(error) if loaded.version == seen => return Err(error),
+                Err(error) => {
+                    tracing::warn!(account = %attempt.account, %error, "an answer couldn't be written");
+                    heard = Heard::NotAll;
+                }
+            }
         }
-        Ok((Driven { loaded, action }, heard))
+        Ok((Driven::to(loaded, action), heard))
     }
 
     /// Asks about every attempt that was ever sent: what was taken for not executed or declined may hold money after

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Inner;
 use super::aggregate::Loaded;
 use super::call::ask;
+use super::drive::FirstWrite;
 use crate::action::Action;
 use crate::connector::{AuthorizeReport, Outcome, ReadReport, StepKey, op};
 use crate::decline::{Decline, DeclineCode, DeclineKind};
@@ -25,6 +26,70 @@ impl Loaded<Intent> {
         PaymentIntent {
             state: Arc::new(self.state.clone()),
             version: self.version,
+        }
+    }
+}
+
+impl PaymentOutcome {
+    pub(crate) fn after(self, first_write: FirstWrite) -> Self {
+        match self {
+            Self::Unknown { intent, unknown } => Self::Unknown {
+                intent,
+                unknown: unknown.after(first_write),
+            },
+            known => known,
+        }
+    }
+}
+
+impl CaptureOutcome {
+    pub(crate) fn after(self, first_write: FirstWrite) -> Self {
+        match self {
+            Self::Unknown { intent, unknown } => Self::Unknown {
+                intent,
+                unknown: unknown.after(first_write),
+            },
+            known => known,
+        }
+    }
+}
+
+impl VoidOutcome {
+    pub(crate) fn after(self, first_write: FirstWrite) -> Self {
+        match self {
+            Self::Unknown { intent, unknown } => Self::Unknown {
+                intent,
+                unknown: unknown.after(first_write),
+            },
+            known => known,
+        }
+    }
+}
+
+impl RefundOutcome {
+    pub(crate) fn after(self, first_write: FirstWrite) -> Self {
+        match self {
+            Self::Unknown { refund, unknown } => Self::Unknown {
+                refund,
+                unknown: unknown.after(first_write),
+            },
+            known => known,
+        }
+    }
+}
+
+impl UnknownOutcome {
+    /// Where the first write itself is in doubt, repeating the request is what finds out.
+    fn after(self, first_write: FirstWrite) -> Self {
+        match first_write {
+            FirstWrite::Done => self,
+            FirstWrite::InDoubt => Self {
+                why: Some(
+                    "the store doesn't say whether it took the request: nothing was sent yet".to_owned(),
+                ),
+                safe_step: SafeStep::RepeatRequest,
+                ..self
+            },
         }
     }
 }
@@ -65,7 +130,7 @@ impl Inner {
                 if let Some(decline) = state.live_attempt().and_then(|live| live.known.declined.clone()) {
                     return Ok(PaymentOutcome::Declined { intent, decline });
                 }
-                let action = self.next_action(tenant, state, fresh).await?;
+                let action = self.next_action(tenant, state, fresh)?;
                 Ok(PaymentOutcome::ActionRequired { intent, action })
             }
             IntentStatus::Created if state.review.is_some() => Ok(PaymentOutcome::Pending(intent)),
@@ -88,7 +153,7 @@ impl Inner {
         }
     }
 
-    pub(crate) async fn next_action(
+    pub(crate) fn next_action(
         self: &Arc<Self>,
         tenant: &Tenant,
         state: &Intent,
@@ -103,23 +168,23 @@ impl Inner {
             .and_then(|waiting| waiting.action.clone());
         let kept = waiting.ok_or_else(missing)?;
         let fresh = fresh.filter(|fresh| fresh.kept == kept);
-        let connector = self.connectors.get(tenant, &attempt.account).await?;
-        let source = connector
-            .zip(attempt.known.handle.clone())
-            .map(|(connector, handle)| ActionSource {
-                tenant: tenant.clone(),
-                connector,
-                engine: self.clone(),
-                handle,
-                amount: attempt.amount,
-                reference: attempt.operation.reference(),
-            });
+        let source = attempt.known.handle.clone().map(|handle| ActionSource {
+            tenant: tenant.clone(),
+            account: attempt.account.clone(),
+            engine: self.clone(),
+            handle,
+            amount: attempt.amount,
+            reference: attempt.operation.reference(),
+        });
         Ok(NextAction { kept, fresh, source })
     }
 
     /// Reads an action from its processor again.
     pub(crate) async fn read_action(&self, source: &ActionSource) -> Result<Action> {
-        let read = source.connector.read.as_ref().ok_or_else(|| {
+        // Only now: what the payer must do is known without the host's source of accounts.
+        let connector = self.connectors.get(&source.tenant, &source.account).await?;
+        let readable = connector.and_then(|connector| Some((connector.read.clone()?, connector)));
+        let (read, connector) = readable.ok_or_else(|| {
             Error::new(
                 ErrorKind::Unsupported,
                 "the account can't be asked for the action again: confirm anew",
@@ -130,7 +195,7 @@ impl Inner {
             OperationId::from_uuid(crate::Mode::Test, uuid::Uuid::nil()),
             "read",
         );
-        match ask(self, &source.tenant, &source.connector, read.as_ref(), &op, &key).await {
+        match ask(self, &source.tenant, &connector, read.as_ref(), &op, &key).await {
             Outcome::Answered(ReadReport::Found(standing)) => match standing.report {
                 AuthorizeReport::ActionNeeded(_, action, _) => Ok(action),
                 AuthorizeReport::Authorized(_)

@@ -20,6 +20,7 @@ use crate::intent::{
 use crate::session::{self, Session};
 use crate::store::{CommitId, Due, JobKey, JobWrite, Queue, RowKey, Unique, UniqueKey, UniqueWrite};
 use crate::tenant::Tenant;
+use crate::time::Timestamp;
 
 impl From<Error> for CommitFailure {
     fn from(error: Error) -> Self {
@@ -142,11 +143,15 @@ impl Inner {
             row,
             child: uuid::Uuid::nil(),
         };
-        let (watched, watches) = (old.is_some_and(to_sync), to_sync(new));
-        match (watched, watches) {
-            (false, true) => work.put_job(key(Queue::Sync), Due::After(self.policy.sync_every)),
-            (true, false) => work.job(JobWrite::Done(key(Queue::Sync))),
-            (true, true) | (false, false) => {}
+        let asked = |intent: &Intent| match to_sync(intent) {
+            true => Some(Due::After(self.policy.sync_every)),
+            // It may lapse without a word.
+            false => held_until(intent).map(Due::At),
+        };
+        match (old.and_then(asked), asked(new)) {
+            (before, Some(due)) if before != Some(due) => work.put_job(key(Queue::Sync), due),
+            (Some(_), None) => work.job(JobWrite::Done(key(Queue::Sync))),
+            (_, _) => {}
         }
         let expiry = |intent: &Intent| intent.expires_at.filter(|_| may_expire(intent.status));
         match (old.and_then(expiry), expiry(new)) {
@@ -393,6 +398,22 @@ pub(crate) fn to_sync(intent: &Intent) -> bool {
         .iter()
         .any(|capture| capture.status == CaptureStatus::Pending);
     waiting || pending || (captures && intent.open_op.is_none()) || intent.refunded_is_stale()
+}
+
+/// Until when an authorization holds, where one does and says so.
+pub(super) fn held_until(intent: &Intent) -> Option<Timestamp> {
+    match intent.status {
+        IntentStatus::Authorized => intent.current()?.known.granted.capture_before,
+        IntentStatus::Created
+        | IntentStatus::Scheduled
+        | IntentStatus::RequiresAction
+        | IntentStatus::Processing
+        | IntentStatus::Captured
+        | IntentStatus::Succeeded
+        | IntentStatus::Voided
+        | IntentStatus::Cancelled
+        | IntentStatus::Failed => None,
+    }
 }
 
 /// Whether money of this attempt is to be given back, and nothing is under way for it.

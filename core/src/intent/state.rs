@@ -547,6 +547,8 @@ pub enum ReviewReason {
     PartialAuthorization,
     /// The account of an open operation isn't registered any more.
     NoConnector,
+    /// The time of an authorization is up, and its account doesn't say what became of it.
+    AuthorizationLapsed,
 }
 
 /// What one refund holds back or has given, in minor units.
@@ -581,7 +583,8 @@ impl Intent {
                 | ReviewReason::UnknownTooLong
                 | ReviewReason::CompensationFailed
                 | ReviewReason::LateSuccess
-                | ReviewReason::NoConnector,
+                | ReviewReason::NoConnector
+                | ReviewReason::AuthorizationLapsed,
             )
             | None => false,
         };

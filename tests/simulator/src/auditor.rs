@@ -8,7 +8,8 @@ use paymux_core::store::{
     UniqueWrite,
 };
 use paymux_core::{
-    AttemptStatus, CompensationStatus, IntentStatus, PaymentIntent, Refund, RefundStatus, Tenant,
+    AttemptStatus, CompensationStatus, IntentStatus, PaymentIntent, PaymentIntentId, Refund, RefundId,
+    RefundStatus, SessionId, Tenant,
 };
 
 use crate::bank::{Bank, Manner, Payment};
@@ -450,8 +451,12 @@ impl Auditor {
 
     /// Sees what a key got. `definite`: the result is kept, byte for byte.
     pub(crate) fn got(&mut self, order: &str, key: &str, id: &str, replayed: bool, definite: Option<String>) {
+        let unmade = definite.is_some() && !self.is_made(id);
+        let earlier = self.dossier(order).keys.get(key).map(|got| got.id.clone());
+        let still_unmade = earlier.is_none_or(|earlier| !self.is_made(&earlier));
         let got = self.dossier(order).keys.entry(key.to_owned()).or_default();
-        if got.id.is_empty() {
+        // What was told while its first write was in doubt and isn't there was never made: only then is another one.
+        if still_unmade {
             got.id = id.to_owned();
         }
         let other = (got.id != id).then(|| format!("{key} made {} and {id}", got.id));
@@ -465,9 +470,26 @@ impl Auditor {
                 None => got.replay = Some(text),
             }
         }
-        if let Some(what) = other.or(differs) {
+        let unmade = unmade.then(|| format!("{key} is said to have made {id}, which isn't there"));
+        if let Some(what) = other.or(differs).or(unmade) {
             self.raise(20, what);
         }
+    }
+
+    /// Whether a payment, refund or session is in the store.
+    fn is_made(&self, id: &str) -> bool {
+        let row = id
+            .parse::<PaymentIntentId>()
+            .map(|id| RowKey::new(RowKind::Intent, id.uuid()))
+            .or_else(|_| {
+                let refund = id.parse::<RefundId>();
+                refund.map(|id| RowKey::new(RowKind::Refund, id.uuid()))
+            })
+            .or_else(|_| {
+                let session = id.parse::<SessionId>();
+                session.map(|id| RowKey::new(RowKind::Session, id.uuid()))
+            });
+        row.is_ok_and(|row| self.rows.contains_key(&row))
     }
 
     /// Sees what a verb said of a payment, beside the books.
