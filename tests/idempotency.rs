@@ -862,3 +862,29 @@ async fn after_body_ttl_a_replay_is_the_resource_as_it_stands() {
     world.clock.advance(MINUTE);
     assert_eq!(pay().await.unwrap().outcome.intent().totals().refunded, 10_000);
 }
+
+#[tokio::test]
+async fn the_same_request_that_was_answered_elsewhere_meanwhile_is_a_replay() {
+    let world = World::new().await;
+    let created = world.payments.create_intent(&key("c"), new()).await.unwrap();
+    let id = *created.outcome.id();
+    let confirm = |payments: Payments| async move {
+        let reply = payments.confirm(&key("k"), &id, card("tok_approve")).await;
+        reply.unwrap()
+    };
+    let elsewhere = confirm(world.payments.clone());
+    world.store.meanwhile(async { drop(elsewhere.await) });
+    assert_eq!(confirm(world.payments.clone()).await.replay, Replay::Replayed);
+
+    let session = NewSession::payment(money!("100 EUR"));
+    let made = world.payments.create_session(&key("s"), session).await.unwrap();
+    let id = *made.outcome.id();
+    let submit = |payments: Payments| async move {
+        let reply = payments.submit(&key("k"), &id, card("tok_approve")).await;
+        reply.unwrap()
+    };
+    let elsewhere = submit(world.payments.clone());
+    world.store.meanwhile(async { drop(elsewhere.await) });
+    assert_eq!(submit(world.payments.clone()).await.replay, Replay::Replayed);
+    assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+}

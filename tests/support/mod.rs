@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no suite needs all of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -333,6 +334,17 @@ pub(crate) struct Recorder {
     committed: Arc<Mutex<Vec<(Tenant, Batch)>>>,
     /// How many commits it still takes before it takes none.
     takes: Arc<Mutex<Option<usize>>>,
+    meanwhile: Meanwhile,
+}
+
+/// What is done between a look-up and its answer, once.
+#[derive(Clone, Default)]
+struct Meanwhile(Arc<Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
 }
 
 impl Recorder {
@@ -341,7 +353,13 @@ impl Recorder {
             store: Arc::new(store),
             committed: Arc::default(),
             takes: Arc::default(),
+            meanwhile: Meanwhile::default(),
         }
+    }
+
+    /// Has `what` happen after the next look-up has read, and before its reader goes on.
+    pub(crate) fn meanwhile(&self, what: impl Future<Output = ()> + Send + 'static) {
+        *self.meanwhile.0.lock().unwrap() = Some(Box::pin(what));
     }
 
     /// Takes so many commits more, and refuses all that follow.
@@ -384,7 +402,12 @@ impl Store for Recorder {
         self.store.load(tenant, keys).await
     }
     async fn lookup(&self, tenant: &Tenant, key: &UniqueKey) -> Result<Option<Unique>, StoreError> {
-        self.store.lookup(tenant, key).await
+        let found = self.store.lookup(tenant, key).await;
+        let meanwhile = self.meanwhile.0.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile.await;
+        }
+        found
     }
     async fn locate(&self, key: &UniqueKey) -> Result<Option<(Tenant, RowKey)>, StoreError> {
         self.store.locate(key).await

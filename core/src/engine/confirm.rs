@@ -84,7 +84,10 @@ impl Payments {
         work.unique(claimed.started(state.key(), work.at)?);
         let left = super::drive::fold(state, &said);
         events.extend(said);
-        self.submit_in(&mut work, &left, replaces).await?;
+        if let Err(error) = self.submit_in(&mut work, &left, replaces).await {
+            // The session may have been submitted meanwhile by this very request.
+            return self.replay_payment(&claimed).await?.ok_or(error);
+        }
         let after = engine
             .include_intent(&self.tenant, &mut work, before.as_ref(), &events)
             .await?;

@@ -256,10 +256,11 @@ impl Payments {
     ) -> Result<Reply<PaymentOutcome>> {
         let with = with.into();
         let claimed = Claimed::new("confirm", key, &(id, &with))?;
+        // Before the key is looked up: what is read here can't be what the same request, elsewhere, made of it since.
+        let loaded = self.load(id).await?;
         if let Some(reply) = self.replay_payment(&claimed).await? {
             return Ok(reply);
         }
-        let loaded = self.load(id).await?;
         let state = loaded.state.clone();
         self.confirm_state(claimed, Some(loaded), state, with, None).await
     }

@@ -94,14 +94,15 @@ impl Payments {
         with: Confirm,
     ) -> Result<Reply<PaymentOutcome>> {
         let claimed = Claimed::new("submit", key, &(id, &with))?;
-        if let Some(reply) = self.replay_payment(&claimed).await? {
-            return Ok(reply);
-        }
+        // Before the key is looked up, as in `confirm`.
         let session = self.load_session(id).await?;
         let existing = match session.state.intent {
             Some(intent) => Some(self.load(&intent).await?),
             None => None,
         };
+        if let Some(reply) = self.replay_payment(&claimed).await? {
+            return Ok(reply);
+        }
         let reusable = existing.filter(|intent| match intent.state.status {
             IntentStatus::Cancelled | IntentStatus::Voided | IntentStatus::Failed => false,
             IntentStatus::Created
