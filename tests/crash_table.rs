@@ -525,7 +525,7 @@ fn shortened(violation: &str) -> String {
     let lines: Vec<&str> = violation.lines().collect();
     match lines.len() {
         0..=40 => lines.join("\n"),
-        count => [&lines[..25], &["…"], &lines[count - 5..]].concat().join("\n"),
+        count => [&lines[..25], &["…"], &lines[count - 25..]].concat().join("\n"),
     }
 }
 

@@ -875,6 +875,13 @@ async fn the_same_request_that_was_answered_elsewhere_meanwhile_is_a_replay() {
     let elsewhere = confirm(world.payments.clone());
     world.store.meanwhile(async { drop(elsewhere.await) });
     assert_eq!(confirm(world.payments.clone()).await.replay, Replay::Replayed);
+    let refund = |payments: Payments| async move {
+        let all = NewRefund::available(RefundReason::OrderCancelled);
+        payments.refund(&key("k"), &id, all).await.unwrap()
+    };
+    let elsewhere = refund(world.payments.clone());
+    world.store.meanwhile(async { drop(elsewhere.await) });
+    assert_eq!(refund(world.payments.clone()).await.replay, Replay::Replayed);
 
     let session = NewSession::payment(money!("100 EUR"));
     let made = world.payments.create_session(&key("s"), session).await.unwrap();
@@ -886,5 +893,5 @@ async fn the_same_request_that_was_answered_elsewhere_meanwhile_is_a_replay() {
     let elsewhere = submit(world.payments.clone());
     world.store.meanwhile(async { drop(elsewhere.await) });
     assert_eq!(submit(world.payments.clone()).await.replay, Replay::Replayed);
-    assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+    assert_eq!(world.sandbox.ledger().payments().len(), 2, "one for each payment");
 }

@@ -770,6 +770,7 @@ fn posts(world: &World) -> Vec<Bytes> {
 fn nameless(body: &Bytes) -> Bytes {
     let mut event: serde_json::Value = serde_json::from_slice(body).unwrap();
     event.as_object_mut().unwrap().remove("reference").unwrap();
+    event["object"].as_object_mut().unwrap().remove("reference");
     Bytes::from(event.to_string())
 }
 

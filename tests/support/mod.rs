@@ -337,9 +337,11 @@ pub(crate) struct Recorder {
     meanwhile: Meanwhile,
 }
 
+type Deed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What is done between a look-up and its answer, once.
 #[derive(Clone, Default)]
-struct Meanwhile(Arc<Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>);
+struct Meanwhile(Arc<Mutex<Option<Deed>>>);
 
 impl std::fmt::Debug for Meanwhile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

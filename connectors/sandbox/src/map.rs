@@ -471,7 +471,11 @@ pub(crate) fn refund(object: OperationObject) -> Result<RefundReport, CallError>
 
 impl PaymentObject {
     fn echo(&self) -> Echo {
-        Echo::none().amount(self.amount).reference(&self.reference)
+        let echo = Echo::none().amount(self.amount);
+        match &self.reference {
+            Some(reference) => echo.reference(reference),
+            None => echo,
+        }
     }
 }
 

@@ -122,7 +122,8 @@ pub(crate) struct NewRefund {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct PaymentObject {
     pub(crate) id: String,
-    pub(crate) reference: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reference: Option<String>,
     pub(crate) amount: Money,
     pub(crate) state: PaymentState,
     pub(crate) authorized: Money,

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::Inner;
-use super::aggregate::{SCHEMA, decode_body, encode, known_form};
+use super::aggregate::encode;
 use super::commit::{CommitFailure, unreadable};
 use super::drive::WRITE_TRIES;
+use super::notice::{NoticeStage, StoredNotice, name_of, notice_index, notice_row};
 use super::operate::stale;
 use super::payments::Payments;
 use super::refunds::watched;
@@ -20,17 +19,21 @@ use super::sync::{Asked, Heard};
 use super::write::to_sync;
 use crate::connector::{Authority, Connector, Inbound, Notice, RefundReport, Standing};
 use crate::error::Result;
-use crate::hex::hex;
-use crate::id::{AccountRef, AttemptId, EndpointId, OperationId, ProviderKind, ProviderRef};
+use crate::id::{AccountRef, EndpointId, ProviderKind, ProviderRef};
 use crate::intent::{Intent, News, Reading};
 use crate::panics::{Panicked, caught, caught_async};
 use crate::refund::{RefundNews, RefundState};
 use crate::secret::Secret;
 use crate::store::{
-    Attention, Claim, Due, Index, JobKey, JobWrite, Precondition, Queue, Refusal, Row, RowKey, RowKind,
-    Scope, Unique, UniqueKey, UniqueWrite,
+    Claim, Due, Index, JobKey, JobWrite, Precondition, Queue, Refusal, Row, RowKey, RowKind, Scope, Unique,
+    UniqueKey, UniqueWrite,
 };
 use crate::tenant::Tenant;
+
+const PARKED_TRIES: u32 = 20;
+
+/// The most that a webhook may be.
+const BODY_AT_MOST: usize = 1 << 20;
 
 /// What became of a webhook, and the HTTP answer to give.
 #[must_use]
@@ -56,74 +59,6 @@ pub enum Received {
     /// The store couldn't take it: the processor should send it again.
     TryLater,
 }
-
-/// A notice as its row keeps it.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredNotice {
-    account: AccountRef,
-    kind: ProviderKind,
-    about: String,
-    reference: Option<String>,
-    act: String,
-    stage: NoticeStage,
-    tries: u32,
-    /// The unique of a notice without an event's identifier: repeats are taken as one while it waits, and it is
-    /// given up when the notice is done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    coalesced: Option<String>,
-    /// What it says, until it is applied, where it is more than a hint.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    said: Option<Said>,
-    /// What it repeats with that of what was sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    repeats: Option<Repeats>,
-}
-
-impl StoredNotice {
-    fn decode(row: &Row) -> Result<Self> {
-        known_form(row.key, row.schema)?;
-        decode_body(&row.body, row.key)
-    }
-
-    /// The attempt that it is about, by the processor's handle or our reference.
-    fn names(&self, state: &Intent) -> Option<AttemptId> {
-        let operation = self
-            .reference
-            .as_deref()
-            .and_then(|text| OperationId::from_reference(state.id.mode(), text));
-        let named = state.attempts.iter().find(|attempt| {
-            let by_handle = attempt
-                .known
-                .handle
-                .as_ref()
-                .is_some_and(|handle| handle.as_str() == self.about);
-            attempt.account == self.account && (by_handle || Some(attempt.operation) == operation)
-        });
-        named.map(|attempt| attempt.id)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum NoticeStage {
-    Received,
-    Applied,
-    Parked,
-}
-
-impl NoticeStage {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Applied => "applied",
-            Self::Parked => "parked",
-        }
-    }
-}
-
-const BODY_AT_MOST: usize = 1 << 20;
-const PARKED_TRIES: u32 = 20;
 
 impl Inner {
     pub(crate) async fn handle_webhook(
@@ -656,43 +591,6 @@ impl From<Heard> for Applied {
     }
 }
 
-/// One notice of a kind: by the processor's event, else by all that it says.
-fn name_of(account: &AccountRef, notice: &Notice, said: Option<&Said>) -> Result<String> {
-    let mut named = match &notice.event {
-        Some(event) => format!("event/{event}").into_bytes(),
-        None => format!("{}/{}/{}", notice.kind.as_str(), notice.about, notice.act).into_bytes(),
-    };
-    if let (None, Some(said)) = (&notice.event, said) {
-        named.extend_from_slice(&encode(said)?);
-    }
-    let digest = Sha256::digest(&named);
-    let digest = hex(&digest[..16]);
-    Ok(format!("{account}/{digest}"))
-}
-
-fn notice_index(stored: &StoredNotice, at: crate::Timestamp) -> Index {
-    Index {
-        status: stored.stage.as_str().to_owned(),
-        customer: None,
-        reference: None,
-        parent: None,
-        attention: Attention::None,
-        attention_since: None,
-        created_at: at,
-        updated_at: at,
-    }
-}
-
-fn notice_row(key: RowKey, version: u64, stored: &StoredNotice, at: crate::Timestamp) -> Result<Row> {
-    Ok(Row {
-        key,
-        version,
-        schema: SCHEMA,
-        index: notice_index(stored, at),
-        body: encode(stored)?,
-    })
-}
-
 fn reply(status: StatusCode, received: Received) -> WebhookReply {
     let mut response = http::Response::new(Bytes::new());
     *response.status_mut() = status;
@@ -701,66 +599,3 @@ fn reply(status: StatusCode, received: Received) -> WebhookReply {
 
 /// The merchant name under which notices wait that are about nothing known.
 const PARKED: &str = "~parked";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::connector::{Approval, AuthorizeReport, Echo, Handle};
-    use crate::engine::aggregate::tests::reads_back;
-    use crate::intent::tests::scene::account;
-
-    fn notices() -> Vec<StoredNotice> {
-        let of = |stage, coalesced: Option<&str>| StoredNotice {
-            account: account(),
-            kind: ProviderKind::Payment,
-            about: "pay_1".to_owned(),
-            reference: Some("op_1".to_owned()),
-            act: "payment.captured".to_owned(),
-            stage,
-            tries: 2,
-            coalesced: coalesced.map(str::to_owned),
-            said: None,
-            repeats: None,
-        };
-        let says = |authority: Authority| StoredNotice {
-            said: Said::of(&authority),
-            repeats: Repeats::of(&authority),
-            ..of(NoticeStage::Received, None)
-        };
-        let approval = Approval::new(Handle::from("pay_1"), Echo::none());
-        let captured = Standing::from(AuthorizeReport::Captured(approval));
-        let refunded = RefundReport::Refunded(Handle::from("re_1"), Echo::none());
-        let echo = Echo::none()
-            .amount(crate::money::Money::from_minor(100, crate::money::Currency::EUR))
-            .reference("4111111111111111");
-        let repeats = Standing::from(AuthorizeReport::Pending(Handle::from("pay_1"), echo));
-        vec![
-            of(NoticeStage::Received, None),
-            of(NoticeStage::Applied, None),
-            of(NoticeStage::Parked, Some("sandbox/main/pay_1/captured")),
-            says(Authority::Payment(Box::new(captured))),
-            says(Authority::Refund(Box::new(refunded))),
-            says(Authority::Payment(Box::new(repeats))),
-        ]
-    }
-
-    #[test]
-    fn notices_of_this_release_read_back_and_a_newer_one_is_named() {
-        reads_back("notices.json", &notices());
-        let key = RowKey::new(RowKind::Notice, uuid::Uuid::from_u128(1));
-        for notice in notices() {
-            let row = notice_row(key, 1, &notice, crate::Timestamp::from_millis(0)).unwrap();
-            assert_eq!(StoredNotice::decode(&row).unwrap(), notice);
-            let newer = Row {
-                schema: SCHEMA + 1,
-                ..row
-            };
-            let error = StoredNotice::decode(&newer).unwrap_err();
-            assert_eq!(error.code(), "store");
-            assert!(
-                error.to_string().contains(&format!("the form {}", SCHEMA + 1)),
-                "{error}"
-            );
-        }
-    }
-}

@@ -15,10 +15,8 @@ use super::drive::{Drive, Lease, Sending, WRITE_TRIES};
 use super::operate::stale;
 use super::operator::SETTLED_BY_HAND;
 use super::payments::Payments;
-use super::refunds::{RefundDrive, watched};
+use super::refunds::RefundDrive;
 use super::resolve::Found;
-use super::sync::{Asked, Heard};
-use super::write::{held_until, to_sync};
 use crate::connector::{AuthorizeReport, Contradiction, NotExecuted, Outcome, RefundReadReport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::OperationId;
@@ -30,7 +28,6 @@ use crate::refund::{self, RefundNews, RefundState};
 use crate::secret::Volatile;
 use crate::store::{Claim, ClaimRequest, Due, JobWrite, Query, Queue, RowKind};
 use crate::tenant::Tenant;
-use crate::time::Timestamp;
 
 /// How much due work was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -411,89 +408,11 @@ impl Inner {
         }
     }
 
-    async fn sync_due(self: &Arc<Self>, claim: &Claim) -> Result<()> {
-        let Some(loaded) = self.load::<Intent>(&claim.tenant, claim.job.row.id).await? else {
-            return self.drop_job(claim).await;
-        };
-        let pause = self.ever_longer(loaded.state.updated_at);
-        let asked = match to_sync(&loaded.state) {
-            true => Asked::Waiting,
-            // A hint asked for this read: whatever it told of.
-            false => Asked::Sent,
-        };
-        let synced = self.payments(&claim.tenant).sync_and_hear(loaded, asked).await;
-        // Only now: a worker that dies meanwhile leaves the job to its lease. Where nothing is left to ask, the job is
-        // done, if the sync's own commit hasn't ended it already.
-        match &synced {
-            Ok((driven, Heard::All)) if !to_sync(&driven.loaded.state) => {
-                match held_until(&driven.loaded.state) {
-                    // It may lapse without a word.
-                    Some(at) => {
-                        let left = at.since(self.runtime.clock.now());
-                        self.later(claim, pause.max(left)).await?;
-                    }
-                    None => self.drop_job(claim).await?,
-                }
-            }
-            Ok(_) | Err(_) => self.later(claim, pause).await?,
-        }
-        let (driven, heard) = synced?;
-        self.raise_lapsed(&claim.tenant, &driven.loaded, heard).await
-    }
-
-    /// An authorization whose time is up may be gone: where nobody says so, a person is asked.
-    async fn raise_lapsed(&self, tenant: &Tenant, loaded: &Loaded<Intent>, heard: Heard) -> Result<()> {
-        let now = self.runtime.clock.now();
-        let lapsed = held_until(&loaded.state).filter(|at| *at <= now);
-        let (Some(at), Some(attempt)) = (lapsed, loaded.state.current()) else {
-            return Ok(());
-        };
-        let connector = self.connectors.get(tenant, &attempt.account).await?;
-        let readable = connector.is_some_and(|connector| {
-            let read = connector.read.is_some() && attempt.known.handle.is_some();
-            read || connector.look_up.is_some()
-        });
-        let silent = heard == Heard::NotAll && now >= at.after(self.policy.review_after);
-        match !readable || silent {
-            true => {
-                self.raise(tenant, loaded, ReviewReason::AuthorizationLapsed)
-                    .await
-            }
-            false => Ok(()),
-        }
-    }
-
-    /// The pause of a sync or an expiry: it doubles with the time since something last happened, or was due.
-    pub(crate) fn ever_longer(&self, since: Timestamp) -> Duration {
-        let age = self.runtime.clock.now().since(since);
-        age.clamp(
-            self.policy.sync_every,
-            self.policy.recheck_at_most.max(self.policy.sync_every),
-        )
-    }
-
     pub(crate) fn payments(self: &Arc<Self>, tenant: &Tenant) -> Payments {
         Payments {
             engine: self.clone(),
             tenant: tenant.clone(),
         }
-    }
-
-    async fn sync_refund_due(self: &Arc<Self>, claim: &Claim) -> Result<()> {
-        let Some(loaded) = self.load::<RefundState>(&claim.tenant, claim.job.row.id).await? else {
-            return self.drop_job(claim).await;
-        };
-        let pause = self.ever_longer(loaded.state.updated_at);
-        let synced = match self.connectors.get(&claim.tenant, &loaded.state.account).await {
-            Ok(Some(connector)) => self.sync_refund(&claim.tenant, loaded, &connector).await,
-            Ok(None) => return self.later(claim, pause).await,
-            Err(error) => Err(error),
-        };
-        match &synced {
-            Ok((after, Heard::All)) if !watched(&after.state) => self.drop_job(claim).await?,
-            Ok(_) | Err(_) => self.later(claim, pause).await?,
-        }
-        synced.map(drop)
     }
 
     async fn recover_refund(self: &Arc<Self>, claim: &Claim) -> Result<()> {

@@ -6,17 +6,14 @@ use std::time::Duration;
 
 use super::Inner;
 use super::aggregate::{Aggregate, Loaded};
-use super::call::{Call, Report, ask};
+use super::call::{Call, Report};
 use super::commit::{CommitFailure, Holder, Work};
 use super::drive::{FirstWrite, Sending, WRITE_TRIES};
 use super::idempotency::{Before, Claimed, Conclusion, IdempotencyKey, conclude};
 use super::operate::{same_currency, stale};
 use super::payments::Payments;
-use super::sync::Heard;
 use super::write::pointer;
-use crate::connector::{
-    Connector, Contradiction, Doubt, Outcome, RefundReadReport, Requirement, Stage as CallStage, StepKey, op,
-};
+use crate::connector::{Connector, Doubt, Outcome, Requirement, Stage as CallStage};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{AttemptId, CaptureId, OperationId, PaymentIntentId, ProviderKind, ProviderRef, RefundId};
 use crate::intent::{
@@ -59,11 +56,12 @@ impl Payments {
         new: NewRefund,
     ) -> Result<Reply<RefundOutcome>> {
         let claimed = Claimed::new(verb, key, &(id, &new))?;
-        if let Some(reply) = self.replay_refund(&claimed).await? {
-            return Ok(reply);
-        }
         for _ in 0..WRITE_TRIES {
+            // Before the key is looked up, as in `confirm`.
             let loaded = self.load(id).await?;
+            if let Some(reply) = self.replay_refund(&claimed).await? {
+                return Ok(reply);
+            }
             let (refund, captures, connector) = self.new_refund(&loaded.state, &new).await?;
             let part = refund.allocations.first().cloned().ok_or_else(stale)?;
             let open = opening(
@@ -118,11 +116,7 @@ impl Payments {
                     let outcome = self.engine.refund_outcome(&after)?;
                     return Ok(Reply::first(outcome.after(FirstWrite::InDoubt)));
                 }
-                Err(CommitFailure::Conflict(_)) => {
-                    if let Some(reply) = self.replay_refund(&claimed).await? {
-                        return Ok(reply);
-                    }
-                }
+                Err(CommitFailure::Conflict(_)) => {}
                 Err(failure) => return Err(failure.into()),
             }
         }
@@ -595,68 +589,6 @@ impl Inner {
         Ok(after)
     }
 
-    /// Asks the processor about a refund's part.
-    pub(crate) async fn read_refund_part(
-        &self,
-        tenant: &Tenant,
-        connector: &Connector,
-        part: &Allocation,
-    ) -> Option<Outcome<RefundReadReport>> {
-        let key = StepKey::new(part.operation, "read-refund");
-        let reference = part.operation.reference();
-        match (&part.handle, &connector.read_refund, &connector.look_up_refund) {
-            (Some(handle), Some(read), _) => {
-                let op = op::ReadRefund::new(handle.clone(), part.amount, reference);
-                Some(ask(self, tenant, connector, read.as_ref(), &op, &key).await)
-            }
-            (_, _, Some(look_up)) => {
-                let op = op::LookUpRefund::new(reference, part.original.clone(), part.amount);
-                Some(ask(self, tenant, connector, look_up.as_ref(), &op, &key).await)
-            }
-            (_, _, None) => None,
-        }
-    }
-
-    /// Asks about every part of which the processor may say something else, and says whether each was heard of.
-    pub(crate) async fn sync_refund(
-        &self,
-        tenant: &Tenant,
-        loaded: Loaded<RefundState>,
-        connector: &Connector,
-    ) -> Result<(Loaded<RefundState>, Heard)> {
-        let waiting: Vec<_> = loaded
-            .state
-            .allocations
-            .iter()
-            .filter(|part| may_change(part))
-            .cloned()
-            .collect();
-        let mut loaded = loaded;
-        let mut heard = Heard::All;
-        for part in waiting {
-            match self.read_refund_part(tenant, connector, &part).await {
-                Some(Outcome::Answered(RefundReadReport::Found(report))) => {
-                    loaded = self
-                        .merge_refund(tenant, loaded, part.operation, RefundNews::Report(report))
-                        .await?;
-                }
-                Some(Outcome::Unknown(doubt)) if doubt.contradicts == Contradiction::Echo => {
-                    self.raise_refund(tenant, &loaded, ReviewReason::AmountMismatch)
-                        .await?;
-                    loaded = self.reload(tenant, &loaded).await?;
-                    heard = Heard::NotAll;
-                }
-                Some(
-                    Outcome::Answered(RefundReadReport::NotFound)
-                    | Outcome::NotExecuted(_)
-                    | Outcome::Unknown(_),
-                )
-                | None => heard = Heard::NotAll,
-            }
-        }
-        Ok((loaded, heard))
-    }
-
     /// News of a refund from outside its drive.
     pub(crate) async fn merge_refund(
         &self,
@@ -723,7 +655,7 @@ fn given_back(before: &RefundState, after: &RefundState) -> Vec<(CaptureId, i64)
 
 /// Whether the processor may say something else of a part than is known: of one that was proved not executed too,
 /// since its own word outranks the proof.
-fn may_change(part: &Allocation) -> bool {
+pub(super) fn may_change(part: &Allocation) -> bool {
     match part.status {
         AllocationStatus::Pending | AllocationStatus::RequiresAction | AllocationStatus::Refunded => true,
         AllocationStatus::Failed => part.not_executed.is_some(),

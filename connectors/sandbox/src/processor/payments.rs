@@ -322,7 +322,7 @@ impl Processor {
         let grant = |offered| if offered { Grant::Granted } else { Grant::Refused };
         PaymentObject {
             id: payment.handle.clone(),
-            reference: payment.reference.clone(),
+            reference: Some(payment.reference.clone()),
             amount: payment.amount,
             state: payment.state,
             authorized: payment.authorized,
