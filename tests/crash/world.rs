@@ -304,8 +304,16 @@ impl World {
             payment: intents.first().map(|intent| (intent.status(), *intent.totals())),
             attempts: intents
                 .iter()
-                .flat_map(PaymentIntent::attempts)
-                .map(|attempt| (attempt.account().to_string(), attempt.status()))
+                .flat_map(|intent| intent.attempts().iter().map(move |attempt| (intent, attempt)))
+                .map(|(intent, attempt)| {
+                    let taken = intent.totals().captured > 0 && intent.totals().capturable() == 0;
+                    let status = match attempt.status() {
+                        // The answer to a release speaks of what was held; a read of the same says that the rest is taken.
+                        AttemptStatus::Authorized if taken => AttemptStatus::Captured,
+                        status => status,
+                    };
+                    (attempt.account().to_string(), status)
+                })
                 .collect(),
             refunds: refunds
                 .iter()
