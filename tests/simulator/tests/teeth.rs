@@ -74,7 +74,7 @@ const FOUND_FAST: &[(&str, u64)] = &[
     ("credentials-of-another", 1),
     ("key-window-ignored", 26),
     ("keys-presumed", 6),
-    ("not-found-at-once", 4),
+    ("not-found-at-once", 88),
     ("hint-believed", 1),
     ("signature-ignored", 3),
     ("account-cached-by-tenant", 2),
