@@ -7,10 +7,18 @@
 //! [`sqlx`] is re-exported, since its connections stand in this crate's API: a new major version of it is a new
 //! major version of this crate.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod checks;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod columns;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod known;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod time;
 
 #[cfg(feature = "postgres")]
 pub use postgres::{Engine, PostgresOptions, PostgresStore, Statements};

@@ -8,10 +8,10 @@ use paymux_core::Store;
 use paymux_core::store::*;
 use paymux_sql::SqliteStore;
 use paymux_sql::sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
-use paymux_sql::sqlx::{self, ConnectOptions, Connection, SqliteConnection};
+use paymux_sql::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 use tempfile::{TempDir, tempdir};
 
-use crate::sample::{Sample, drop_after};
+use crate::sample::{Sample, drop_after, not_committed, unknown};
 
 /// A store, and a pool of the host's own on the same file, with a table of orders.
 async fn host() -> (TempDir, SqliteStore, SqlitePool) {
@@ -41,10 +41,6 @@ async fn orders(pool: &SqlitePool) -> Vec<String> {
     ids.fetch_all(pool).await.unwrap()
 }
 
-fn planned(sample: &Sample) -> Planned<()> {
-    Planned::new(sample.tenant.clone(), sample.batch.clone(), ())
-}
-
 #[tokio::test]
 async fn an_order_and_its_payment_are_written_together_or_not_at_all() {
     let (_folder, store, pool) = host().await;
@@ -53,7 +49,7 @@ async fn an_order_and_its_payment_are_written_together_or_not_at_all() {
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
         order(&mut transaction, "o").await;
         let receipt = store
-            .commit_in(&mut transaction, &planned(&sample))
+            .commit_in(&mut transaction, &sample.planned())
             .await
             .unwrap();
         assert!(!sample.is_there(&store).await, "seen before the host's commit");
@@ -79,14 +75,14 @@ async fn a_refusal_takes_back_the_batch_alone() {
     order(&mut transaction, "before").await;
     let mut refused = Sample::new(2);
     refused.batch.preconditions.push(Precondition::Absent(taken.key));
-    match store.commit_in(&mut transaction, &planned(&refused)).await {
+    match store.commit_in(&mut transaction, &refused.planned()).await {
         Err(CommitError::Conflict(Refusal::Row(key))) => assert_eq!(key, taken.key),
         other => panic!("{other:?}"),
     }
     let mut late = Sample::new(3);
     late.batch.uniques.push(taken.batch.uniques[0].clone());
     let error = store
-        .commit_in(&mut transaction, &planned(&late))
+        .commit_in(&mut transaction, &late.planned())
         .await
         .unwrap_err();
     assert!(
@@ -94,7 +90,7 @@ async fn a_refusal_takes_back_the_batch_alone() {
         "{error:?}"
     );
     let good = Sample::new(4);
-    store.commit_in(&mut transaction, &planned(&good)).await.unwrap();
+    store.commit_in(&mut transaction, &good.planned()).await.unwrap();
     order(&mut transaction, "after").await;
     transaction.commit().await.unwrap();
 
@@ -110,9 +106,9 @@ async fn a_dropped_future_leaves_nothing_of_the_batch_in_the_hosts_transaction()
     for polls in 0.. {
         let (sample, next) = (Sample::new(2 * polls), Sample::new(2 * polls + 1));
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
-        let plan = planned(&sample);
+        let plan = sample.planned();
         let done = drop_after(polls, store.commit_in(&mut transaction, &plan)).await;
-        store.commit_in(&mut transaction, &planned(&next)).await.unwrap();
+        store.commit_in(&mut transaction, &next.planned()).await.unwrap();
         transaction.commit().await.unwrap();
         assert!(next.is_there(&store).await);
         let there = sample.is_there(&store).await;
@@ -129,13 +125,9 @@ async fn without_a_transaction_it_is_refused() {
     let (_folder, store, pool) = host().await;
     let sample = Sample::new(1);
     let mut conn = pool.acquire().await.unwrap();
-    match store.commit_in(&mut conn, &planned(&sample)).await {
-        Err(CommitError::NotCommitted(error)) => {
-            assert_eq!(error.kind(), StoreErrorKind::Rejected);
-            assert!(error.to_string().contains("BEGIN IMMEDIATE"), "{error}");
-        }
-        other => panic!("{other:?}"),
-    }
+    let error = not_committed(store.commit_in(&mut conn, &sample.planned()).await);
+    assert_eq!(error.kind(), StoreErrorKind::Rejected);
+    assert!(error.to_string().contains("BEGIN IMMEDIATE"), "{error}");
     assert!(!sample.is_there(&store).await);
 }
 
@@ -149,10 +141,8 @@ async fn a_transaction_that_read_too_early_is_told_so() {
         .await
         .unwrap();
     store.commit(&other.tenant, &other.batch).await.unwrap();
-    match store.commit_in(&mut transaction, &planned(&early)).await {
-        Err(CommitError::NotCommitted(error)) => assert_eq!(error.kind(), StoreErrorKind::Locked, "{error}"),
-        other => panic!("{other:?}"),
-    }
+    let error = not_committed(store.commit_in(&mut transaction, &early.planned()).await);
+    assert_eq!(error.kind(), StoreErrorKind::Locked, "{error}");
 }
 
 /// A connection of the host's own, to add a trigger with.
@@ -195,10 +185,8 @@ async fn a_failing_commit_is_unknown_until_it_is_resolved() {
     )
     .await;
     let mut sample = Sample::new(1);
-    match store.commit(&sample.tenant, &sample.batch).await {
-        Err(CommitError::Unknown(id)) => assert_eq!(id, sample.batch.commit_id),
-        other => panic!("{other:?}"),
-    }
+    let committed = store.commit(&sample.tenant, &sample.batch).await;
+    assert_eq!(unknown(committed), sample.batch.commit_id);
     sqlx::raw_sql("DROP TRIGGER orphan")
         .execute(&mut conn)
         .await
@@ -229,5 +217,23 @@ async fn a_dropped_commit_holds_no_lock() {
             assert!(polls > 0);
             return;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_has_broken_is_corrupt() {
+    let (_folder, store, pool) = host().await;
+    let sample = Sample::new(1);
+    store.commit(&sample.tenant, &sample.batch).await.unwrap();
+    for broken in [
+        "parent_kind = 'intent', parent_id = NULL",
+        "parent_kind = 'intent', parent_id = x'01'",
+        "parent_kind = 'nothing', parent_id = id",
+        "version = -1",
+    ] {
+        let sql = AssertSqlSafe(format!("UPDATE paymux_rows SET {broken}"));
+        sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+        let error = store.load(&sample.tenant, &[sample.key]).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{broken}: {error}");
     }
 }

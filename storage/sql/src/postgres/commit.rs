@@ -16,9 +16,12 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 use super::Inner;
 use super::error::{Failure, Fate};
-use super::gate::{Checks, Known, SEEN, Seen, gate, made_at};
-use super::script::{Columns, Script, tenant_text};
+use super::gate::{Checks, SEEN, Seen, gate, known};
+use super::script::{Script, tenant_text};
 use super::write::{all_or_nothing, write};
+use crate::columns::Columns;
+use crate::known::made_at;
+use crate::time::injected_now;
 
 /// How often a batch is tried again inside a host's transaction.
 const TRIES: u32 = 3;
@@ -27,7 +30,7 @@ pub(super) async fn commit(inner: &Inner, tenant: &Tenant, batch: &Batch) -> Res
     batch.check()?;
     let tenant = tenant_text(tenant);
     let checks = Checks::of(batch);
-    let now = inner.injected_now();
+    let now = injected_now(&inner.time);
     let rows = inner
         .connections
         .run(|script| statement(script, now, &tenant, batch, &checks))
@@ -67,7 +70,7 @@ pub(super) async fn commit_in(
     loop {
         let mut savepoint = savepoint(conn).await.map_err(|error| nothing(error.into()))?;
         let mut script = inner.connections.script();
-        statement(&mut script, inner.injected_now(), &tenant, batch, &checks);
+        statement(&mut script, injected_now(&inner.time), &tenant, batch, &checks);
         let committed = match script.all(&mut savepoint).await.and_then(|rows| read(&rows)) {
             Ok(seen) => judge(&seen, &tenant, batch, &checks),
             Err(failure) if failure.fate() == Fate::Again && tries < TRIES => {
@@ -129,15 +132,10 @@ fn judge(seen: &Seen, tenant: &Arc<str>, batch: &Batch, checks: &Checks<'_>) -> 
             at: seen.now,
         });
     }
-    seen.commit
-        .remembers(commit_id)
-        .map_err(CommitError::NotCommitted)?;
-    match seen.commit.fate(commit_id) {
-        Some(Resolved::Committed(receipt)) => Ok(receipt),
-        Some(Resolved::Absent) => Err(CommitError::NotCommitted(StoreError::rejected(
-            "this commit was declared absent: write the same batch under a fresh commit id",
-        ))),
-        None => Err(seen.refusal(checks, tenant).unwrap_or_else(|| {
+    match seen.commit.receipt(commit_id) {
+        Ok(Some(receipt)) => Ok(receipt),
+        Err(refused) => Err(CommitError::NotCommitted(refused)),
+        Ok(None) => Err(seen.refusal(checks, tenant).unwrap_or_else(|| {
             CommitError::NotCommitted(StoreError::corrupt(
                 "PostgreSQL refused a batch of which all held",
             ))
@@ -159,10 +157,9 @@ async fn resolve_as(inner: &Inner, tenant: &Arc<str>, id: CommitId) -> Result<Re
     for _ in 0..TRIES {
         let rows = inner.connections.run(|script| fence(script, tenant, id)).await?;
         let mut columns = Columns::of(rows.first().ok_or_else(no_horizon)?);
-        let known = Known::read(&mut columns)?;
+        let known = known(&mut columns)?;
         let fenced: i64 = columns.next()?;
-        known.remembers(id)?;
-        if let Some(resolved) = known.fate(id) {
+        if let Some(resolved) = known.fate(id)? {
             return Ok(resolved);
         }
         if fenced > 0 {

@@ -1,11 +1,13 @@
 //! What PostgreSQL's errors mean to the store's caller, and to a commit.
 
 use paymux_core::store::{StoreError, StoreErrorKind};
-use sqlx::postgres::{PgDatabaseError, PgSeverity};
+use sqlx::postgres::{PgDatabaseError, PgRow, PgSeverity};
+
+use crate::columns::DatabaseRow;
 
 /// Why a statement failed: the store's own error, with what sqlx said as its source.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     error: StoreError,
     fate: Fate,
 }
@@ -67,6 +69,10 @@ impl From<StoreError> for Failure {
             fate: Fate::Undone,
         }
     }
+}
+
+impl DatabaseRow for PgRow {
+    type Failure = Failure;
 }
 
 impl From<Failure> for StoreError {

@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use paymux_core::Timestamp;
 use paymux_core::store::*;
+use sqlx::postgres::PgRow;
 
 use super::error::Failure;
-use super::script::{Columns, Script, job_keys, row_keys};
+use super::script::{Script, job_keys, row_keys, unique_names};
+use crate::checks::{Free, event_twice, free};
+use crate::columns::Columns;
+use crate::known::{Known, made_at};
 
 /// The common table expressions up to `gate`, whose one row says what was found, and by `ok` whether all holds. It
 /// locks the rows and then the jobs of preconditions, in the order of their keys, and so sees their last versions
@@ -21,14 +25,8 @@ pub(super) fn gate(
 ) {
     script.push("asked_rows AS (SELECT * FROM unnest(");
     row_keys(script, checks.rows.iter().map(|(key, _)| *key));
-    let versions = checks
-        .rows
-        .iter()
-        .map(|(_, version)| *version)
-        .collect::<Vec<_>>();
-    let versions = versions
-        .into_iter()
-        .map(|version| version.map(|version| script.signed(version)));
+    let versions = checks.rows.iter();
+    let versions = versions.map(|(_, version)| version.map(|version| script.signed(version)));
     let versions = versions.collect();
     script.push(", ").numbers(versions);
     script.push(
@@ -44,11 +42,8 @@ pub(super) fn gate(
     );
     let jobs: Vec<JobKey> = checks.epochs.iter().map(|(job, _)| *job).collect();
     job_keys(script, &jobs);
-    let epochs = checks.epochs.iter().map(|(_, epoch)| *epoch).collect::<Vec<_>>();
-    let epochs = epochs
-        .into_iter()
-        .map(|epoch| Some(script.signed(epoch)))
-        .collect();
+    let epochs = checks.epochs.iter();
+    let epochs = epochs.map(|(_, epoch)| Some(script.signed(*epoch))).collect();
     script.push(", ").numbers(epochs);
     script.push(
         ") WITH ORDINALITY AS a (queue, row_kind, row_id, child, epoch, n)), \
@@ -63,13 +58,11 @@ pub(super) fn gate(
          ON l.queue = a.queue AND l.row_kind = a.row_kind AND l.row_id = a.row_id AND l.child = a.child), \
          checked_uniques AS (SELECT a.n, a.others, u.tenant AS found FROM unnest(",
     );
-    let text = |text: &str| Some(text.to_owned());
     let uniques = &checks.uniques;
-    script.texts(uniques.iter().map(|(key, _)| text(owner(key, tenant))).collect());
+    let owners = uniques.iter().map(|(key, _)| owner(key, tenant));
+    script.texts(owners.map(|owner| Some(owner.to_owned())).collect());
     script.push(", ");
-    script.texts(uniques.iter().map(|(key, _)| text(key.scope.as_str())).collect());
-    script.push(", ");
-    script.texts(uniques.iter().map(|(key, _)| text(&key.name)).collect());
+    unique_names(script, uniques.iter().map(|(key, _)| *key));
     script.push(", ");
     script.numbers(
         uniques
@@ -92,14 +85,9 @@ pub(super) fn gate(
          checked_events AS (SELECT a.n, e.sequence AS found FROM unnest(",
     );
     row_keys(script, checks.events.iter().map(|(key, _)| *key));
-    let sequences = checks
-        .events
-        .iter()
-        .map(|(_, sequence)| *sequence)
-        .collect::<Vec<_>>();
+    let sequences = checks.events.iter();
     let sequences = sequences
-        .into_iter()
-        .map(|sequence| Some(script.signed(sequence)))
+        .map(|(_, sequence)| Some(script.signed(*sequence)))
         .collect();
     script.push(", ").numbers(sequences);
     script.push(
@@ -159,9 +147,9 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn read(columns: &mut Columns<'_>) -> Result<Self, Failure> {
+    pub(super) fn read(columns: &mut Columns<'_, PgRow>) -> Result<Self, Failure> {
         Ok(Self {
-            commit: Known::read(columns)?,
+            commit: known(columns)?,
             now: columns.time()?,
             ok: columns.next()?,
             rows: columns.next()?,
@@ -210,47 +198,17 @@ impl Seen {
     }
 }
 
-/// What is known of a commit.
-pub(super) struct Known {
-    horizon: Timestamp,
-    durability: String,
-    there: bool,
-    at: Option<Timestamp>,
-}
-
-impl Known {
-    pub(super) fn read(columns: &mut Columns<'_>) -> Result<Self, Failure> {
-        Ok(Self {
-            horizon: columns.time()?,
-            durability: columns.next()?,
-            there: columns.next::<i64>()? > 0,
-            at: columns.optional_time()?,
-        })
+/// What is known of a commit. Refuses a connection on which `Ok` would be no promise.
+pub(super) fn known(columns: &mut Columns<'_, PgRow>) -> Result<Known, Failure> {
+    let horizon = columns.time()?;
+    if columns.next::<&str>()? == "off" {
+        return Err(asynchronous().into());
     }
-
-    /// Refuses a commit id whose fate may have been purged, since neither answer would be a promise; and a connection
-    /// on which `Ok` would be none.
-    pub(super) fn remembers(&self, id: CommitId) -> Result<(), StoreError> {
-        if self.durability == "off" {
-            return Err(asynchronous());
-        }
-        if made_at(id) >= self.horizon {
-            return Ok(());
-        }
-        Err(StoreError::rejected(format!(
-            "commit {id:?} is older than {}, before which commits were purged: its fate is no longer known; read the \
-             rows that it would have written",
-            self.horizon
-        )))
-    }
-
-    pub(super) fn fate(&self, commit_id: CommitId) -> Option<Resolved> {
-        match (self.there, self.at) {
-            (true, Some(at)) => Some(Resolved::Committed(Receipt { commit_id, at })),
-            (true, None) => Some(Resolved::Absent),
-            (false, _) => None,
-        }
-    }
+    Ok(Known {
+        horizon,
+        there: columns.next::<i64>()? > 0,
+        at: columns.optional_time()?,
+    })
 }
 
 pub(super) fn asynchronous() -> StoreError {
@@ -259,11 +217,6 @@ pub(super) fn asynchronous() -> StoreError {
         "synchronous_commit is off, so that a crash of PostgreSQL could take back what was committed: set it on for \
          this role and database",
     )
-}
-
-/// When a commit id was made: a version 7 UUID starts with its milliseconds (RFC 9562, section 5.7).
-pub(super) fn made_at(id: CommitId) -> Timestamp {
-    Timestamp::from_millis((id.0.as_u128() >> 80) as i64)
 }
 
 /// What must hold for a batch to be written.
@@ -279,23 +232,19 @@ pub(super) struct Checks<'b> {
     pub(super) absent: BTreeSet<RowKey>,
 }
 
-/// Nobody has it; or nobody but one of ours that has expired; or, to replace a global one, no other tenant has it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Free {
-    OfAnyone,
-    ButExpired(Timestamp),
-    OfOthers,
-}
-
 impl<'b> Checks<'b> {
     pub(super) fn of(batch: &'b Batch) -> Self {
         let mut checks = Self {
             preconditions: &batch.preconditions,
             rows: Vec::new(),
             epochs: Vec::new(),
-            uniques: Vec::new(),
-            events: Vec::new(),
-            twice: None,
+            uniques: free(batch).collect(),
+            events: batch
+                .events
+                .iter()
+                .map(|event| (event.row, event.sequence))
+                .collect(),
+            twice: event_twice(batch),
             absent: BTreeSet::new(),
         };
         for precondition in &batch.preconditions {
@@ -308,25 +257,6 @@ impl<'b> Checks<'b> {
                 }
                 Precondition::Version(key, version) => checks.rows.push((key, Some(version))),
                 Precondition::Epoch(job, epoch) => checks.epochs.push((job, epoch)),
-            }
-        }
-        for write in &batch.uniques {
-            match write {
-                UniqueWrite::Renew { unique, expired_by } => {
-                    checks.uniques.push((&unique.key, Free::ButExpired(*expired_by)));
-                }
-                UniqueWrite::Insert(unique) => checks.uniques.push((&unique.key, Free::OfAnyone)),
-                UniqueWrite::Replace(unique) if unique.key.is_global() => {
-                    checks.uniques.push((&unique.key, Free::OfOthers));
-                }
-                UniqueWrite::Replace(_) | UniqueWrite::Delete(_) => {}
-            }
-        }
-        let mut sequences = BTreeSet::new();
-        for event in &batch.events {
-            checks.events.push((event.row, event.sequence));
-            if !sequences.insert((event.row, event.sequence)) {
-                checks.twice.get_or_insert(event.row);
             }
         }
         checks

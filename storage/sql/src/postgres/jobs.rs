@@ -1,41 +1,23 @@
 //! Claims, and what waits.
 
-use std::time::Duration;
-
 use paymux_core::store::*;
 
 use super::Inner;
 use super::error::Failure;
 use super::open::Engine;
-use super::script::{Columns, Script, millis};
+use super::script::Script;
+use crate::columns::Columns;
+use crate::time::{injected_now, millis};
 
 pub(super) async fn claim_due(inner: &Inner, request: &ClaimRequest) -> Result<Vec<Claim>, Failure> {
-    let now = inner.injected_now();
+    let now = injected_now(&inner.time);
     let engine = inner.connections.engine;
-    let mut claimed: Vec<(i64, Claim)> = Vec::new();
-    for row in inner
+    let rows = inner
         .connections
         .run(|script| claim(script, request, now, engine))
-        .await?
-    {
-        let mut columns = Columns::of(&row);
-        let was_due = columns.next()?;
-        let tenant = columns.tenant()?;
-        let job = JobKey {
-            queue: request.queue,
-            row: columns.key()?,
-            child: columns.next()?,
-        };
-        let epoch = columns.number()?;
-        let age = Duration::from_millis(columns.next::<i64>()?.try_into().unwrap_or(0));
-        let claim = Claim {
-            tenant,
-            job,
-            epoch,
-            age,
-        };
-        claimed.push((was_due, claim));
-    }
+        .await?;
+    let claimed = rows.iter().map(|row| Columns::of(row).claim(request.queue));
+    let mut claimed = claimed.collect::<Result<Vec<_>, Failure>>()?;
     // PostgreSQL returns changed rows in no particular order.
     claimed.sort_by(|(due, claim), (other_due, other)| {
         (due, &claim.tenant, claim.job).cmp(&(other_due, &other.tenant, other.job))
@@ -44,7 +26,7 @@ pub(super) async fn claim_due(inner: &Inner, request: &ClaimRequest) -> Result<V
 }
 
 pub(super) async fn backlog(inner: &Inner, queue: Queue) -> Result<Backlog, Failure> {
-    let now = inner.injected_now();
+    let now = injected_now(&inner.time);
     let mut backlog = Backlog::default();
     if let Some(row) = inner
         .connections

@@ -1,11 +1,12 @@
 //! Deleting what is old.
 
 use paymux_core::store::Retention;
-use uuid::Uuid;
 
 use super::Inner;
 use super::error::Failure;
-use super::script::{Columns, Script};
+use super::script::Script;
+use crate::columns::Columns;
+use crate::known::first_made_at;
 
 /// The horizon moves first, in a statement of its own: an id that is gone is always one that is refused. Each delete
 /// takes a part of the limit, so that none holds locks for long.
@@ -76,7 +77,7 @@ fn evidence(script: &mut Script, retention: &Retention, limit: u32) {
 }
 
 fn commits(script: &mut Script, retention: &Retention, limit: u32) {
-    let first = first_id_at(retention.commits_before.as_millis());
+    let first = first_made_at(retention.commits_before);
     let old = |script: &mut Script| {
         script.push("commit_id < ").uuid(first);
     };
@@ -122,10 +123,4 @@ fn delete(script: &mut Script, table: &str, key: &str, old: impl Fn(&mut Script)
     // Again, since it may have been written anew while this waited for it.
     old(script);
     script.push(" RETURNING 1) SELECT count(*) FROM deleted");
-}
-
-/// The lowest commit id of a millisecond: a version 7 UUID starts with its 48 bits (RFC 9562, section 5.7).
-fn first_id_at(millis: i64) -> Uuid {
-    let millis = u128::try_from(millis).unwrap_or(0).min((1 << 48) - 1);
-    Uuid::from_u128(millis << 80)
 }

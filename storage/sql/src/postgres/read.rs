@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use paymux_core::Tenant;
 use paymux_core::store::*;
-use sqlx::postgres::PgRow;
 
 use super::Inner;
 use super::error::Failure;
 use super::gate::owner;
-use super::script::{Columns, Script, row_keys, tenant_text};
+use super::script::{Script, row_keys, tenant_text};
+use crate::columns::Columns;
 
 const ROW: &str = "SELECT r.kind, r.id, r.version, r.schema, r.status, r.customer, r.reference, r.parent_kind, \
                    r.parent_id, r.attention, r.attention_since, r.created_at, r.updated_at, r.body FROM paymux_rows r ";
@@ -32,7 +32,7 @@ pub(super) async fn load(
         .run(|script| rows(script, tenant, &asked))
         .await?
     {
-        let row = read_row(&row)?;
+        let row = Columns::of(&row).row()?;
         found.insert(row.key, row);
     }
     Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
@@ -54,16 +54,8 @@ pub(super) async fn lookup(
         .connections
         .run(|script| unique(script, tenant, key))
         .await?;
-    let Some(row) = found.first() else {
-        return Ok(None);
-    };
-    let mut columns = Columns::of(row);
-    Ok(Some(Unique {
-        key: key.clone(),
-        target: columns.optional_key()?,
-        bytes: columns.next::<Vec<u8>>()?.into(),
-        expires_at: columns.optional_time()?,
-    }))
+    let found = found.first();
+    found.map(|row| Columns::of(row).unique(key)).transpose()
 }
 
 pub(super) fn unique(script: &mut Script, tenant: &Tenant, key: &UniqueKey) {
@@ -85,12 +77,8 @@ pub(super) async fn locate(inner: &Inner, key: &UniqueKey) -> Result<Option<(Ten
         return Ok(None);
     }
     let found = inner.connections.run(|script| anyones(script, key)).await?;
-    let Some(row) = found.first() else {
-        return Ok(None);
-    };
-    let mut columns = Columns::of(row);
-    let tenant = columns.tenant()?;
-    Ok(columns.optional_key()?.map(|target| (tenant, target)))
+    let found = found.first();
+    found.map_or(Ok(None), |row| Columns::of(row).target())
 }
 
 pub(super) fn anyones(script: &mut Script, key: &UniqueKey) {
@@ -106,7 +94,7 @@ pub(super) async fn find(inner: &Inner, tenant: &Tenant, query: &Query) -> Resul
         .connections
         .run(|script| matching(script, tenant, query))
         .await?;
-    rows.iter().map(read_row).collect()
+    rows.iter().map(|row| Columns::of(row).row()).collect()
 }
 
 /// Only the filters that are given stand in the text, so that PostgreSQL sees which index serves them.
@@ -176,20 +164,7 @@ pub(super) async fn events(
         .connections
         .run(|script| sequence(script, tenant, row, from, limit))
         .await?;
-    rows.iter()
-        .map(|found| {
-            let mut columns = Columns::of(found);
-            Ok(StoredEvent {
-                id: columns.next()?,
-                row,
-                sequence: columns.number()?,
-                at: columns.time()?,
-                kind: columns.next()?,
-                schema: columns.number()?,
-                body: columns.next::<Vec<u8>>()?.into(),
-            })
-        })
-        .collect()
+    rows.iter().map(|event| Columns::of(event).event(row)).collect()
 }
 
 pub(super) fn sequence(script: &mut Script, tenant: &Tenant, row: RowKey, from: u64, limit: u32) {
@@ -203,24 +178,4 @@ pub(super) fn sequence(script: &mut Script, tenant: &Tenant, row: RowKey, from: 
         .push(" AND sequence >= ")
         .number(Some(i64::try_from(from).unwrap_or(i64::MAX)));
     script.push(" ORDER BY sequence").limit(limit);
-}
-
-fn read_row(row: &PgRow) -> Result<Row, Failure> {
-    let mut columns = Columns::of(row);
-    Ok(Row {
-        key: columns.key()?,
-        version: columns.number()?,
-        schema: columns.number()?,
-        index: Index {
-            status: columns.next()?,
-            customer: columns.next()?,
-            reference: columns.next()?,
-            parent: columns.optional_key()?,
-            attention: columns.word()?,
-            attention_since: columns.optional_time()?,
-            created_at: columns.time()?,
-            updated_at: columns.time()?,
-        },
-        body: columns.next::<Vec<u8>>()?.into(),
-    })
 }

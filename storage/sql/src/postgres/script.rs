@@ -1,13 +1,14 @@
-//! SQL text with its values, and rows read back.
+//! SQL text with its values, and how it is run.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
-use paymux_core::store::{JobKey, RowKey, RowKind, StoreError};
+use paymux_core::store::{JobKey, RowKey, StoreError, UniqueKey};
 use paymux_core::{Tenant, Timestamp};
+#[cfg(test)]
+use sqlx::Row as _;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
-use sqlx::{Arguments, AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{Arguments, AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use super::error::Failure;
@@ -274,13 +275,6 @@ pub(super) fn tenant_text(tenant: &Tenant) -> Arc<str> {
     tenant.to_string().into()
 }
 
-/// So that a time and a duration together are no overflow.
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis())
-        .unwrap_or(i64::MAX)
-        .min(1 << 52)
-}
-
 /// The columns that name jobs, as arrays.
 pub(super) fn job_keys(script: &mut Script, keys: &[JobKey]) {
     let text = |text: &str| Some(text.to_owned());
@@ -289,6 +283,17 @@ pub(super) fn job_keys(script: &mut Script, keys: &[JobKey]) {
     row_keys(script, keys.iter().map(|key| key.row));
     script.push(", ");
     script.uuids(keys.iter().map(|key| Some(key.child)).collect());
+}
+
+/// The columns that name uniques beside their owners, as arrays.
+pub(super) fn unique_names<'k>(script: &mut Script, keys: impl Iterator<Item = &'k UniqueKey> + Clone) {
+    script.texts(
+        keys.clone()
+            .map(|key| Some(key.scope.as_str().to_owned()))
+            .collect(),
+    );
+    script.push(", ");
+    script.texts(keys.map(|key| Some(key.name.clone())).collect());
 }
 
 /// The columns that name rows, as arrays.
@@ -300,63 +305,4 @@ pub(super) fn row_keys(script: &mut Script, keys: impl Iterator<Item = RowKey> +
     );
     script.push(", ");
     script.uuids(keys.map(|key| Some(key.id)).collect());
-}
-
-/// Reads a row's columns from left to right.
-pub(super) struct Columns<'r> {
-    row: &'r PgRow,
-    next: usize,
-}
-
-impl<'r> Columns<'r> {
-    pub(super) fn of(row: &'r PgRow) -> Self {
-        Self { row, next: 0 }
-    }
-
-    pub(super) fn next<T>(&mut self) -> Result<T, Failure>
-    where
-        T: sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
-    {
-        let at = self.next;
-        self.next += 1;
-        Ok(self.row.try_get(at)?)
-    }
-
-    pub(super) fn number<T: TryFrom<i64>>(&mut self) -> Result<T, Failure> {
-        T::try_from(self.next::<i64>()?)
-            .map_err(|_| StoreError::corrupt("a number is out of its range").into())
-    }
-
-    pub(super) fn time(&mut self) -> Result<Timestamp, Failure> {
-        self.next().map(Timestamp::from_millis)
-    }
-
-    pub(super) fn optional_time(&mut self) -> Result<Option<Timestamp>, Failure> {
-        Ok(self.next::<Option<i64>>()?.map(Timestamp::from_millis))
-    }
-
-    pub(super) fn word<T: std::str::FromStr<Err = StoreError>>(&mut self) -> Result<T, Failure> {
-        Ok(self.next::<&str>()?.parse()?)
-    }
-
-    pub(super) fn key(&mut self) -> Result<RowKey, Failure> {
-        Ok(RowKey::new(self.word()?, self.next()?))
-    }
-
-    pub(super) fn optional_key(&mut self) -> Result<Option<RowKey>, Failure> {
-        let (kind, id) = (self.next::<Option<&str>>()?, self.next::<Option<Uuid>>()?);
-        match (kind, id) {
-            (Some(kind), Some(id)) => Ok(Some(RowKey::new(kind.parse::<RowKind>()?, id))),
-            (None, None) => Ok(None),
-            (Some(_), None) | (None, Some(_)) => {
-                Err(StoreError::corrupt("half of a row's name is missing").into())
-            }
-        }
-    }
-
-    pub(super) fn tenant(&mut self) -> Result<Tenant, Failure> {
-        let text: &str = self.next()?;
-        text.parse()
-            .map_err(|_| StoreError::corrupt("a tenant can't be read").into())
-    }
 }

@@ -13,6 +13,7 @@ use self::database::Database;
 use super::gate::Checks;
 use super::script::{Script, tenant_text};
 use super::{Engine, PostgresOptions, PostgresStore, Statements, commit, jobs, purge, read};
+use crate::columns::Columns;
 
 #[path = "../../tests/database/mod.rs"]
 mod database;
@@ -357,7 +358,7 @@ async fn text_in_a_statement_is_never_read_as_sql() {
                 .push(", ")
                 .texts(vec![Some(text.to_owned()), None]);
             let rows = again.all(&mut conn).await.unwrap();
-            let mut columns = super::script::Columns::of(&rows[0]);
+            let mut columns = Columns::of(&rows[0]);
             assert_eq!(columns.next::<String>().unwrap(), text);
             let list: Vec<Option<String>> = columns.next().unwrap();
             assert_eq!(list, [Some(text.to_owned()), None]);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use paymux_core::Timestamp;
 use paymux_core::store::*;
 
-use super::gate::Checks;
-use super::script::{Script, job_keys, millis, row_keys};
+use super::gate::{Checks, owner};
+use super::script::{Script, job_keys, row_keys, unique_names};
+use crate::time::millis;
 
 /// All that the batch writes if the gate is `ok`. Each thing stands at most once in a batch, so the order of the
 /// writes doesn't matter; what two batches both write is written in the order of its keys, so that they seldom wait
@@ -154,7 +155,6 @@ fn put_uniques(script: &mut Script, tenant: &Arc<str>, name: &str, uniques: &[&U
     );
     script.text(tenant).push(" END, p.scope, p.name, ").text(tenant);
     script.push(", p.target_kind, p.target_id, p.bytes, p.expires_at FROM gate g, unnest(");
-    let text = |text: &str| Some(text.to_owned());
     script.numbers(
         uniques
             .iter()
@@ -162,14 +162,7 @@ fn put_uniques(script: &mut Script, tenant: &Arc<str>, name: &str, uniques: &[&U
             .collect(),
     );
     script.push(", ");
-    script.texts(
-        uniques
-            .iter()
-            .map(|unique| text(unique.key.scope.as_str()))
-            .collect(),
-    );
-    script.push(", ");
-    script.texts(uniques.iter().map(|unique| text(&unique.key.name)).collect());
+    unique_names(script, uniques.iter().map(|unique| &unique.key));
     script.push(", ");
     targets(script, uniques.iter().map(|unique| unique.target));
     script.push(", ");
@@ -189,16 +182,8 @@ fn put_uniques(script: &mut Script, tenant: &Arc<str>, name: &str, uniques: &[&U
 fn renew_uniques(script: &mut Script, tenant: &Arc<str>, mut renewals: Vec<(&Unique, Timestamp)>) {
     renewals.sort_unstable_by_key(|(unique, _)| &unique.key);
     let uniques: Vec<&Unique> = renewals.iter().map(|(unique, _)| *unique).collect();
-    let text = |text: &str| Some(text.to_owned());
     script.push(", renewals AS (SELECT * FROM unnest(");
-    script.texts(
-        uniques
-            .iter()
-            .map(|unique| text(unique.key.scope.as_str()))
-            .collect(),
-    );
-    script.push(", ");
-    script.texts(uniques.iter().map(|unique| text(&unique.key.name)).collect());
+    unique_names(script, uniques.iter().map(|unique| &unique.key));
     script.push(", ");
     script.numbers(
         renewals
@@ -216,16 +201,10 @@ fn renew_uniques(script: &mut Script, tenant: &Arc<str>, mut renewals: Vec<(&Uni
 
 fn delete_uniques(script: &mut Script, tenant: &Arc<str>, keys: &[&UniqueKey]) {
     script.push(", deleted_uniques AS (DELETE FROM paymux_uniques u USING gate g, unnest(");
-    let text = |text: &str| Some(text.to_owned());
-    script.texts(
-        keys.iter()
-            .map(|key| text(super::gate::owner(key, tenant)))
-            .collect(),
-    );
+    let owners = keys.iter().map(|key| owner(key, tenant));
+    script.texts(owners.map(|owner| Some(owner.to_owned())).collect());
     script.push(", ");
-    script.texts(keys.iter().map(|key| text(key.scope.as_str())).collect());
-    script.push(", ");
-    script.texts(keys.iter().map(|key| text(&key.name)).collect());
+    unique_names(script, keys.iter().copied());
     script.push(
         ") AS p (owner, scope, name) \
          WHERE g.ok AND u.owner = p.owner AND u.scope = p.scope AND u.name = p.name AND u.tenant = ",

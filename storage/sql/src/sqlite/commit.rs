@@ -5,8 +5,6 @@
 //! again in steps: one statement asks all that the batch needs to know, plain code decides, and so says why the batch
 //! is refused. The host's own transactions are joined in these steps too.
 
-use std::collections::BTreeSet;
-
 use paymux_core::Tenant;
 use paymux_core::store::*;
 use sqlx::{Connection as _, SqliteConnection};
@@ -14,9 +12,13 @@ use sqlx::{Connection as _, SqliteConnection};
 use super::Inner;
 use super::connections::Transaction;
 use super::error::Failure;
-use super::gate::{Check, Known, checks, gate, made_at, nothing_written};
-use super::script::{Columns, NOW, Script, tenant_text};
+use super::gate::{Check, checks, gate, known, nothing_written};
+use super::script::{NOW, Script, tenant_text};
 use super::write::{Now, write};
+use crate::checks::event_twice;
+use crate::columns::Columns;
+use crate::known::made_at;
+use crate::time::injected_now;
 
 /// At most this many questions in one statement: far below SQLite's limit on columns.
 const CHUNK: usize = 100;
@@ -62,7 +64,7 @@ async fn at_once(
     batch: &Batch,
     checks: &[Check<'_>],
 ) -> Option<Result<Receipt, CommitError>> {
-    let script = script_at_once(inner.injected_now(), tenant, batch, checks);
+    let script = script_at_once(injected_now(&inner.time), tenant, batch, checks);
     let statements = script.statements();
     let conn = match transaction.conn() {
         Ok(conn) => conn,
@@ -166,22 +168,14 @@ async fn apply(
     let mut chunks = checks.chunks(CHUNK);
 
     let first = chunks.next().unwrap_or(&[]);
-    let ask = gate(begin, inner.injected_now(), &tenant, batch.commit_id, first);
+    let ask = gate(begin, injected_now(&inner.time), &tenant, batch.commit_id, first);
     let answer = ask.first(conn).await.map_err(nothing_written)?;
     let answer = answer.ok_or_else(no_answer).map_err(nothing_written)?;
     let mut columns = Columns::of(&answer);
-    let known = Known::read(&mut columns).map_err(nothing_written)?;
-    known
-        .remembers(batch.commit_id)
-        .map_err(CommitError::NotCommitted)?;
-    match known.fate(batch.commit_id) {
-        Some(Resolved::Committed(receipt)) => return Ok(Applied::Before(receipt)),
-        Some(Resolved::Absent) => {
-            return Err(CommitError::NotCommitted(StoreError::rejected(
-                "this commit was declared absent: write the same batch under a fresh commit id",
-            )));
-        }
-        None => {}
+    let (now, known) = known(&mut columns).map_err(nothing_written)?;
+    let before = known.receipt(batch.commit_id);
+    if let Some(receipt) = before.map_err(CommitError::NotCommitted)? {
+        return Ok(Applied::Before(receipt));
     }
     for check in first {
         check.holds(&mut columns, &tenant)?;
@@ -196,44 +190,31 @@ async fn apply(
             check.holds(&mut columns, &tenant)?;
         }
     }
-    let mut sequences = BTreeSet::new();
-    for event in &batch.events {
-        if !sequences.insert((event.row, event.sequence)) {
-            return Err(CommitError::Conflict(Refusal::Event(event.row)));
-        }
+    if let Some(row) = event_twice(batch) {
+        return Err(CommitError::Conflict(Refusal::Event(row)));
     }
 
     let mut script = Script::default();
-    write(&mut script, &tenant, batch, Now::At(known.now));
+    write(&mut script, &tenant, batch, Now::At(now));
     script.push("INSERT INTO paymux_commits (commit_id, tenant, at) VALUES (?, ?, ?)");
-    script
-        .uuid(batch.commit_id.0)
-        .tenant(&tenant)
-        .time(Some(known.now));
+    script.uuid(batch.commit_id.0).tenant(&tenant).time(Some(now));
     script.run(conn).await.map_err(nothing_written)?;
     Ok(Applied::Now(Receipt {
         commit_id: batch.commit_id,
-        at: known.now,
+        at: now,
     }))
 }
 
 pub(super) async fn resolve(inner: &Inner, tenant: &Tenant, id: CommitId) -> Result<Resolved, Failure> {
     let tenant = tenant_text(tenant);
     let mut transaction = inner.connections.transaction().await?;
-    let ask = gate("BEGIN IMMEDIATE; ", inner.injected_now(), &tenant, id, &[]);
+    let ask = gate("BEGIN IMMEDIATE; ", injected_now(&inner.time), &tenant, id, &[]);
     let answer = ask.first(transaction.conn()?).await?;
-    let known = Known::read(&mut Columns::of(answer.as_ref().ok_or_else(no_answer)?))?;
-    let resolved = match known.remembers(id) {
-        Ok(()) => known.fate(id),
-        Err(forgotten) => {
-            transaction.roll_back().await;
-            return Err(forgotten.into());
-        }
-    };
-    match resolved {
+    let (_, known) = known(&mut Columns::of(answer.as_ref().ok_or_else(no_answer)?))?;
+    match known.fate(id).transpose() {
         Some(resolved) => {
             transaction.roll_back().await;
-            Ok(resolved)
+            Ok(resolved?)
         }
         None => {
             let mut fence =

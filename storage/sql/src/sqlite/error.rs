@@ -1,10 +1,13 @@
 //! What SQLite's errors mean to the store's caller.
 
 use paymux_core::store::{StoreError, StoreErrorKind};
+use sqlx::sqlite::SqliteRow;
+
+use crate::columns::DatabaseRow;
 
 /// Why a statement failed: the store's own error, with what sqlx said as its source.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     error: StoreError,
     /// SQLite's primary result code, where it is SQLite that failed.
     code: Option<u32>,
@@ -25,6 +28,10 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self { error, code: None }
     }
+}
+
+impl DatabaseRow for SqliteRow {
+    type Failure = Failure;
 }
 
 impl From<Failure> for StoreError {

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use paymux_core::Timestamp;
 use paymux_core::store::*;
+use sqlx::sqlite::SqliteRow;
 
 use super::error::Failure;
-use super::script::{Columns, NOW, Script};
+use super::script::{NOW, Script};
+use crate::checks::{Free, free};
+use crate::columns::Columns;
+use crate::known::Known;
 
 /// The first question of a batch: the time, what is known of the commit, and the first checks.
 pub(super) fn gate(
@@ -30,64 +34,23 @@ pub(super) fn gate(
     ask
 }
 
-/// What [`gate`] asked of a commit.
-pub(super) struct Known {
-    pub(super) now: Timestamp,
-    horizon: Timestamp,
-    there: bool,
-    at: Option<Timestamp>,
-}
-
-impl Known {
-    pub(super) fn read(columns: &mut Columns<'_>) -> Result<Self, Failure> {
-        Ok(Self {
-            now: columns.time()?,
-            horizon: columns.time()?,
-            there: columns.next::<i64>()? > 0,
-            at: columns.optional_time()?,
-        })
-    }
-
-    /// Refuses a commit id whose fate may have been purged: neither answer would be a promise.
-    pub(super) fn remembers(&self, id: CommitId) -> Result<(), StoreError> {
-        if made_at(id) >= self.horizon {
-            return Ok(());
-        }
-        Err(StoreError::rejected(format!(
-            "commit {id:?} is older than {}, before which commits were purged: its fate is no longer known; read the \
-             rows that it would have written",
-            self.horizon
-        )))
-    }
-
-    pub(super) fn fate(&self, commit_id: CommitId) -> Option<Resolved> {
-        match (self.there, self.at) {
-            (true, Some(at)) => Some(Resolved::Committed(Receipt { commit_id, at })),
-            (true, None) => Some(Resolved::Absent),
-            (false, _) => None,
-        }
-    }
-}
-
-/// When a commit id was made: a version 7 UUID starts with its milliseconds (RFC 9562, section 5.7).
-pub(super) fn made_at(id: CommitId) -> Timestamp {
-    Timestamp::from_millis((id.0.as_u128() >> 80) as i64)
+/// The time, and what is known of the commit that [`gate`] asked for.
+pub(super) fn known(columns: &mut Columns<'_, SqliteRow>) -> Result<(Timestamp, Known), Failure> {
+    let now = columns.time()?;
+    let known = Known {
+        horizon: columns.time()?,
+        there: columns.next::<i64>()? > 0,
+        at: columns.optional_time()?,
+    };
+    Ok((now, known))
 }
 
 /// Something that must hold for the batch to be written; each asks for one column.
 pub(super) enum Check<'b> {
     Row(RowKey, Option<u64>),
     Epoch(JobKey, u64),
-    /// Nobody has it; or nobody but one of ours that has expired; or, to replace a global one, no other tenant has it.
     Free(&'b UniqueKey, Free),
     Event(RowKey, u64),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Free {
-    OfAnyone,
-    ButExpired(Timestamp),
-    OfOthers,
 }
 
 pub(super) fn checks(batch: &Batch) -> Vec<Check<'_>> {
@@ -99,16 +62,7 @@ pub(super) fn checks(batch: &Batch) -> Vec<Check<'_>> {
             Precondition::Version(key, version) => Check::Row(key, Some(version)),
             Precondition::Epoch(job, epoch) => Check::Epoch(job, epoch),
         });
-    let uniques = batch.uniques.iter().filter_map(|write| match write {
-        UniqueWrite::Insert(unique) => Some(Check::Free(&unique.key, Free::OfAnyone)),
-        UniqueWrite::Renew { unique, expired_by } => {
-            Some(Check::Free(&unique.key, Free::ButExpired(*expired_by)))
-        }
-        UniqueWrite::Replace(unique) if unique.key.is_global() => {
-            Some(Check::Free(&unique.key, Free::OfOthers))
-        }
-        UniqueWrite::Replace(_) | UniqueWrite::Delete(_) => None,
-    });
+    let uniques = free(batch).map(|(key, free)| Check::Free(key, free));
     let events = batch
         .events
         .iter()
@@ -182,7 +136,11 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn holds(&self, columns: &mut Columns<'_>, tenant: &Arc<str>) -> Result<(), CommitError> {
+    pub(super) fn holds(
+        &self,
+        columns: &mut Columns<'_, SqliteRow>,
+        tenant: &Arc<str>,
+    ) -> Result<(), CommitError> {
         let (holds, refusal) = match *self {
             Self::Row(key, version) => {
                 let found: Option<i64> = columns.next().map_err(nothing_written)?;

@@ -1,15 +1,15 @@
 //! Claims, and what waits.
 
-use std::time::Duration;
-
 use paymux_core::store::*;
 
 use super::Inner;
 use super::error::Failure;
-use super::script::{Columns, NOW, Script};
+use super::script::{NOW, Script};
+use crate::columns::Columns;
+use crate::time::injected_now;
 
 pub(super) async fn claim_due(inner: &Inner, request: &ClaimRequest) -> Result<Vec<Claim>, Failure> {
-    let now = inner.injected_now();
+    let now = injected_now(&inner.time);
     // A worker asks often and there is mostly nothing: that needs no write lock.
     let any = any_due(request.queue, now);
     if any
@@ -19,27 +19,10 @@ pub(super) async fn claim_due(inner: &Inner, request: &ClaimRequest) -> Result<V
     {
         return Ok(Vec::new());
     }
-    let mut claimed: Vec<(i64, Claim)> = Vec::new();
     let claim = claim(request, now);
-    for row in claim.all(inner.connections.writer().await?.conn()?).await? {
-        let mut columns = Columns::of(&row);
-        let was_due = columns.next()?;
-        let tenant = columns.tenant()?;
-        let job = JobKey {
-            queue: request.queue,
-            row: columns.key()?,
-            child: columns.uuid()?,
-        };
-        let epoch = columns.number()?;
-        let age = Duration::from_millis(columns.next::<i64>()?.try_into().unwrap_or(0));
-        let claim = Claim {
-            tenant,
-            job,
-            epoch,
-            age,
-        };
-        claimed.push((was_due, claim));
-    }
+    let rows = claim.all(inner.connections.writer().await?.conn()?).await?;
+    let claimed = rows.iter().map(|row| Columns::of(row).claim(request.queue));
+    let mut claimed = claimed.collect::<Result<Vec<_>, Failure>>()?;
     // SQLite returns changed rows in no particular order.
     claimed.sort_by_key(|(was_due, _)| *was_due);
     Ok(claimed.into_iter().map(|(_, claim)| claim).collect())
@@ -48,7 +31,7 @@ pub(super) async fn claim_due(inner: &Inner, request: &ClaimRequest) -> Result<V
 pub(super) async fn backlog(inner: &Inner, queue: Queue) -> Result<Backlog, Failure> {
     let mut reader = inner.connections.reader().await?;
     let mut backlog = Backlog::default();
-    if let Some(row) = count_due(queue, inner.injected_now())
+    if let Some(row) = count_due(queue, injected_now(&inner.time))
         .first(reader.conn()?)
         .await?
     {

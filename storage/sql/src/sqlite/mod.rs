@@ -133,16 +133,6 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-impl Inner {
-    /// What the injected clock says; `None` leaves it to the database.
-    fn injected_now(&self) -> Option<i64> {
-        match &self.time {
-            StoreTime::Own => None,
-            StoreTime::Injected(clock) => Some(clock.now().as_millis()),
-        }
-    }
-}
-
 #[async_trait]
 impl Store for SqliteStore {
     async fn load(&self, tenant: &Tenant, keys: &[RowKey]) -> Result<Vec<Option<Row>>, StoreError> {

@@ -1,11 +1,11 @@
 //! Deleting what is old.
 
 use paymux_core::store::Retention;
-use uuid::Uuid;
 
 use super::Inner;
 use super::error::Failure;
 use super::script::Script;
+use crate::known::first_made_at;
 
 /// The horizon moves first, in the same transaction: an id that is gone is always one that is refused.
 pub(super) async fn purge(inner: &Inner, retention: &Retention, limit: u32) -> Result<u64, Failure> {
@@ -40,17 +40,11 @@ pub(super) fn deletes(retention: &Retention) -> [Script; 4] {
         "DELETE FROM paymux_commits WHERE (commit_id, tenant) IN (\
          SELECT commit_id, tenant FROM paymux_commits WHERE commit_id < ? LIMIT ?)",
     );
-    commits.uuid(first_id_at(retention.commits_before.as_millis()));
+    commits.uuid(first_made_at(retention.commits_before));
     let mut uniques = Script::new(
         "DELETE FROM paymux_uniques WHERE rowid IN (\
          SELECT rowid FROM paymux_uniques WHERE expires_at < ? LIMIT ?)",
     );
     uniques.time(Some(retention.uniques_before));
     [events, evidence, commits, uniques]
-}
-
-/// The lowest commit id of a millisecond: a version 7 UUID starts with its 48 bits (RFC 9562, section 5.7).
-fn first_id_at(millis: i64) -> Uuid {
-    let millis = u128::try_from(millis).unwrap_or(0).min((1 << 48) - 1);
-    Uuid::from_u128(millis << 80)
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use paymux_core::Tenant;
 use paymux_core::store::*;
-use sqlx::sqlite::SqliteRow;
 
 use super::Inner;
 use super::error::Failure;
 use super::gate::owner;
-use super::script::{Columns, Script, tenant_text};
+use super::script::{Script, tenant_text};
+use crate::columns::Columns;
 
 const ROW: &str = "SELECT kind, id, version, schema, status, customer, reference, parent_kind, parent_id, attention, \
                    attention_since, created_at, updated_at, body FROM paymux_rows WHERE tenant = ? AND ";
@@ -26,7 +26,7 @@ pub(super) async fn load(
     let mut found = BTreeMap::new();
     for keys in keys.chunks(CHUNK) {
         for row in rows(tenant, keys).all(reader.conn()?).await? {
-            let row = read_row(&row)?;
+            let row = Columns::of(&row).row()?;
             found.insert(row.key, row);
         }
     }
@@ -57,16 +57,7 @@ pub(super) async fn lookup(
     let found = unique(tenant, key)
         .first(inner.connections.reader().await?.conn()?)
         .await?;
-    let Some(row) = found else {
-        return Ok(None);
-    };
-    let mut columns = Columns::of(&row);
-    Ok(Some(Unique {
-        key: key.clone(),
-        target: columns.optional_key()?,
-        bytes: columns.next::<Vec<u8>>()?.into(),
-        expires_at: columns.optional_time()?,
-    }))
+    found.map(|row| Columns::of(&row).unique(key)).transpose()
 }
 
 pub(super) fn unique(tenant: &Tenant, key: &UniqueKey) -> Script {
@@ -90,12 +81,7 @@ pub(super) async fn locate(inner: &Inner, key: &UniqueKey) -> Result<Option<(Ten
     let found = anyones(key)
         .first(inner.connections.reader().await?.conn()?)
         .await?;
-    let Some(row) = found else {
-        return Ok(None);
-    };
-    let mut columns = Columns::of(&row);
-    let tenant = columns.tenant()?;
-    Ok(columns.optional_key()?.map(|target| (tenant, target)))
+    found.map_or(Ok(None), |row| Columns::of(&row).target())
 }
 
 pub(super) fn anyones(key: &UniqueKey) -> Script {
@@ -110,7 +96,7 @@ pub(super) async fn find(inner: &Inner, tenant: &Tenant, query: &Query) -> Resul
     let rows = matching(tenant, query)
         .all(inner.connections.reader().await?.conn()?)
         .await?;
-    rows.iter().map(read_row).collect()
+    rows.iter().map(|row| Columns::of(row).row()).collect()
 }
 
 /// Only the filters that are given stand in the text, so that SQLite sees which index serves them.
@@ -173,20 +159,7 @@ pub(super) async fn events(
 ) -> Result<Vec<StoredEvent>, Failure> {
     let script = sequence(tenant, row, from, limit);
     let rows = script.all(inner.connections.reader().await?.conn()?).await?;
-    rows.iter()
-        .map(|found| {
-            let mut columns = Columns::of(found);
-            Ok(StoredEvent {
-                id: columns.uuid()?,
-                row,
-                sequence: columns.number()?,
-                at: columns.time()?,
-                kind: columns.next()?,
-                schema: columns.number()?,
-                body: columns.next::<Vec<u8>>()?.into(),
-            })
-        })
-        .collect()
+    rows.iter().map(|event| Columns::of(event).event(row)).collect()
 }
 
 pub(super) fn sequence(tenant: &Tenant, row: RowKey, from: u64, limit: u32) -> Script {
@@ -197,24 +170,4 @@ pub(super) fn sequence(tenant: &Tenant, row: RowKey, from: u64, limit: u32) -> S
     script.tenant(&tenant_text(tenant)).key(row);
     script.number(from.min(i64::MAX as u64)).bind(i64::from(limit));
     script
-}
-
-fn read_row(row: &SqliteRow) -> Result<Row, Failure> {
-    let mut columns = Columns::of(row);
-    Ok(Row {
-        key: columns.key()?,
-        version: columns.number()?,
-        schema: columns.number()?,
-        index: Index {
-            status: columns.next()?,
-            customer: columns.next()?,
-            reference: columns.next()?,
-            parent: columns.optional_key()?,
-            attention: columns.word()?,
-            attention_since: columns.optional_time()?,
-            created_at: columns.time()?,
-            updated_at: columns.time()?,
-        },
-        body: columns.next::<Vec<u8>>()?.into(),
-    })
 }

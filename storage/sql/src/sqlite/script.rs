@@ -1,4 +1,4 @@
-//! SQL text with its values, and rows read back.
+//! SQL text with its values, and how it is run.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream;
-use paymux_core::store::{JobKey, RowKey, RowKind, StoreError};
+use paymux_core::store::{JobKey, RowKey, StoreError};
 use paymux_core::{Tenant, Timestamp};
+#[cfg(test)]
+use sqlx::Row as _;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Either, Executor as _, Row as _, SqliteConnection};
+use sqlx::{Arguments, AssertSqlSafe, Either, Executor as _, SqliteConnection};
 use uuid::Uuid;
 
 use super::error::Failure;
+use crate::time::millis;
 
 /// One or more statements with the values of their `?`, in order.
 ///
@@ -98,13 +101,8 @@ impl Script {
             .uuid(job.child)
     }
 
-    /// SQLite's integers hold no more than a time and 100,000 years.
     pub(super) fn millis(&mut self, duration: Duration) -> &mut Self {
-        self.bind(
-            i64::try_from(duration.as_millis())
-                .unwrap_or(i64::MAX)
-                .min(1 << 52),
-        )
+        self.bind(millis(duration))
     }
 
     pub(super) fn time(&mut self, time: Option<Timestamp>) -> &mut Self {
@@ -197,71 +195,4 @@ pub(super) struct Progress {
 
 pub(super) fn tenant_text(tenant: &Tenant) -> Arc<str> {
     tenant.to_string().into()
-}
-
-/// Reads a row's columns from left to right.
-pub(super) struct Columns<'r> {
-    row: &'r SqliteRow,
-    next: usize,
-}
-
-impl<'r> Columns<'r> {
-    pub(super) fn of(row: &'r SqliteRow) -> Self {
-        Self { row, next: 0 }
-    }
-
-    pub(super) fn next<T>(&mut self) -> Result<T, Failure>
-    where
-        T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
-    {
-        let at = self.next;
-        self.next += 1;
-        Ok(self.row.try_get(at)?)
-    }
-
-    pub(super) fn number<T: TryFrom<i64>>(&mut self) -> Result<T, Failure> {
-        T::try_from(self.next::<i64>()?)
-            .map_err(|_| StoreError::corrupt("a number is out of its range").into())
-    }
-
-    pub(super) fn time(&mut self) -> Result<Timestamp, Failure> {
-        self.next().map(Timestamp::from_millis)
-    }
-
-    pub(super) fn optional_time(&mut self) -> Result<Option<Timestamp>, Failure> {
-        Ok(self.next::<Option<i64>>()?.map(Timestamp::from_millis))
-    }
-
-    pub(super) fn word<T: std::str::FromStr<Err = StoreError>>(&mut self) -> Result<T, Failure> {
-        Ok(self.next::<&str>()?.parse()?)
-    }
-
-    pub(super) fn uuid(&mut self) -> Result<Uuid, Failure> {
-        uuid(self.next()?)
-    }
-
-    pub(super) fn key(&mut self) -> Result<RowKey, Failure> {
-        Ok(RowKey::new(self.word()?, self.uuid()?))
-    }
-
-    pub(super) fn optional_key(&mut self) -> Result<Option<RowKey>, Failure> {
-        let (kind, id) = (self.next::<Option<&str>>()?, self.next::<Option<&[u8]>>()?);
-        match (kind, id) {
-            (Some(kind), Some(id)) => Ok(Some(RowKey::new(kind.parse::<RowKind>()?, uuid(id)?))),
-            (None, None) => Ok(None),
-            (Some(_), None) | (None, Some(_)) => {
-                Err(StoreError::corrupt("half of a row's name is missing").into())
-            }
-        }
-    }
-
-    pub(super) fn tenant(&mut self) -> Result<Tenant, Failure> {
-        let text: &str = self.next()?;
-        text.parse()
-            .map_err(|_| StoreError::corrupt("a tenant can't be read").into())
-    }
-}
-
-fn uuid(bytes: &[u8]) -> Result<Uuid, Failure> {
-    Uuid::from_slice(bytes).map_err(|_| StoreError::corrupt("an identifier isn't 16 bytes").into())
 }

@@ -13,46 +13,37 @@ use crate::database::Database;
 /// A schema for each folder of the suite's.
 fn options(database: &Database, folder: PathBuf) -> PostgresOptions {
     let name = folder.file_name().unwrap().to_str().unwrap();
-    PostgresOptions::new(database.url())
-        .schema(database.schema_of(name))
-        .max_connections(6)
+    database.options_in(&database.schema_of(name)).max_connections(6)
 }
 
-async fn open(database: &Database, folder: PathBuf) -> PostgresStore {
-    options(database, folder).open().await.unwrap()
+/// Runs the suite on what `open` makes of each schema's options.
+async fn conforms<S: Store>(database: Option<Database>, open: impl AsyncFn(PostgresOptions) -> S) {
+    let Some(database) = database else { return };
+    store_conformance(async |folder| open(options(&database, folder)).await)
+        .durability(Durability::SurvivesRestart)
+        .run()
+        .await;
+}
+
+async fn open(options: PostgresOptions) -> PostgresStore {
+    options.open().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn as_a_value() {
-    let Some(database) = Database::find().await else {
-        return;
-    };
-    store_conformance(async |folder| open(&database, folder).await)
-        .durability(Durability::SurvivesRestart)
-        .run()
-        .await;
+    conforms(Database::find().await, open).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_box() {
-    let Some(database) = Database::find().await else {
-        return;
-    };
-    store_conformance(async |folder| Box::new(open(&database, folder).await) as Box<dyn Store>)
-        .durability(Durability::SurvivesRestart)
-        .run()
-        .await;
+    let boxed = async |options| Box::new(open(options).await) as Box<dyn Store>;
+    conforms(Database::find().await, boxed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shared() {
-    let Some(database) = Database::find().await else {
-        return;
-    };
-    store_conformance(async |folder| Arc::new(open(&database, folder).await) as Arc<dyn Store>)
-        .durability(Durability::SurvivesRestart)
-        .run()
-        .await;
+    let shared = async |options| Arc::new(open(options).await) as Arc<dyn Store>;
+    conforms(Database::find().await, shared).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,14 +53,7 @@ async fn on_a_tests_clock() {
     };
     let clock = TestClock::new();
     let time = StoreTime::Injected(Arc::new(clock.clone()));
-    let open = async |folder| {
-        options(&database, folder)
-            .time(time.clone())
-            .open()
-            .await
-            .unwrap()
-    };
-    store_conformance(open)
+    store_conformance(async |folder| open(options(&database, folder).time(time.clone())).await)
         .durability(Durability::SurvivesRestart)
         .clock(clock)
         .run()
@@ -78,46 +62,19 @@ async fn on_a_tests_clock() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_statements_inline() {
-    let Some(database) = Database::find().await else {
-        return;
-    };
-    let open = async |folder| {
-        let options = options(&database, folder).statements(Statements::Inline);
-        options.open().await.unwrap()
-    };
-    store_conformance(open)
-        .durability(Durability::SurvivesRestart)
-        .run()
-        .await;
+    let inline = async |options: PostgresOptions| open(options.statements(Statements::Inline)).await;
+    conforms(Database::find().await, inline).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_what_other_engines_lack() {
-    let Some(database) = Database::find().await else {
-        return;
-    };
-    let open = async |folder| {
-        let options = options(&database, folder).engine(Engine::Compatible);
-        options.open().await.unwrap()
-    };
-    store_conformance(open)
-        .durability(Durability::SurvivesRestart)
-        .run()
-        .await;
+    let compatible = async |options: PostgresOptions| open(options.engine(Engine::Compatible)).await;
+    conforms(Database::find().await, compatible).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn through_a_pooler_in_transaction_mode() {
-    let otherwise = "postgres://postgres@127.0.0.1:6432/test";
-    let Some(database) = Database::at("PAYMUX_PGBOUNCER_URL", otherwise).await else {
-        return;
-    };
-    let open = async |folder| {
-        let options = options(&database, folder).statements(Statements::Inline);
-        options.open().await.unwrap()
-    };
-    store_conformance(open)
-        .durability(Durability::SurvivesRestart)
-        .run()
-        .await;
+    let pooler = Database::at("PAYMUX_PGBOUNCER_URL", "postgres://postgres@127.0.0.1:6432/test");
+    let inline = async |options: PostgresOptions| open(options.statements(Statements::Inline)).await;
+    conforms(pooler.await, inline).await;
 }

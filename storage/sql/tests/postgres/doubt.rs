@@ -8,7 +8,7 @@ use paymux_sql::{PostgresOptions, PostgresStore, Statements};
 
 use crate::database::{Database, run};
 use crate::proxy::{Fault, Proxy};
-use crate::sample::Sample;
+use crate::sample::{Sample, not_committed, unknown};
 use crate::sqlx::{self, AssertSqlSafe, PgConnection};
 
 /// A store behind a proxy, and one that reaches the server by itself.
@@ -30,20 +30,17 @@ impl Behind {
         Self {
             proxy,
             store,
-            direct: PostgresOptions::new(database.url())
-                .schema(schema)
-                .open()
-                .await
-                .unwrap(),
+            direct: database.options_in(&schema).open().await.unwrap(),
         }
     }
 
-    #[track_caller]
-    fn unknown(sample: &Sample, committed: Result<Receipt, CommitError>) {
-        match committed {
-            Err(CommitError::Unknown(id)) => assert_eq!(id, sample.batch.commit_id),
-            other => panic!("{other:?}"),
-        }
+    /// A sample whose commit meets the fault, and so is in doubt.
+    async fn doubtful(&self, fault: Fault) -> Sample {
+        let sample = Sample::new(1);
+        self.proxy.next(fault);
+        let committed = self.store.commit(&sample.tenant, &sample.batch).await;
+        assert_eq!(unknown(committed), sample.batch.commit_id);
+        sample
     }
 }
 
@@ -56,9 +53,7 @@ async fn a_commit_whose_answer_was_lost_is_unknown_and_resolved_as_committed() {
     };
     for statements in BOTH {
         let behind = Behind::new(&database, statements).await;
-        let sample = Sample::new(1);
-        behind.proxy.next(Fault::LoseAnswer);
-        Behind::unknown(&sample, behind.store.commit(&sample.tenant, &sample.batch).await);
+        let sample = behind.doubtful(Fault::LoseAnswer).await;
         let id = sample.batch.commit_id;
         let resolved = behind.store.resolve(&sample.tenant, id).await.unwrap();
         let Resolved::Committed(receipt) = resolved else {
@@ -77,9 +72,7 @@ async fn a_commit_that_was_lost_on_its_way_is_unknown_and_resolved_as_absent() {
     };
     for statements in BOTH {
         let behind = Behind::new(&database, statements).await;
-        let sample = Sample::new(1);
-        behind.proxy.next(Fault::LoseRequest);
-        Behind::unknown(&sample, behind.store.commit(&sample.tenant, &sample.batch).await);
+        let sample = behind.doubtful(Fault::LoseRequest).await;
         let id = sample.batch.commit_id;
         let resolved = behind.store.resolve(&sample.tenant, id).await.unwrap();
         assert_eq!(resolved, Resolved::Absent);
@@ -94,10 +87,7 @@ async fn a_commit_that_arrives_after_it_was_resolved_as_absent_writes_nothing() 
     };
     for statements in BOTH {
         let behind = Behind::new(&database, statements).await;
-        let sample = Sample::new(1);
-        behind.proxy.next(Fault::Hold);
-        let committed = behind.store.commit(&sample.tenant, &sample.batch).await;
-        Behind::unknown(&sample, committed);
+        let sample = behind.doubtful(Fault::Hold).await;
         let id = sample.batch.commit_id;
         let resolved = behind.direct.resolve(&sample.tenant, id).await.unwrap();
         assert_eq!(resolved, Resolved::Absent);
@@ -109,10 +99,8 @@ async fn a_commit_that_arrives_after_it_was_resolved_as_absent_writes_nothing() 
         assert!(!sample.is_there(&behind.direct).await);
         let resolved = behind.direct.resolve(&sample.tenant, id).await.unwrap();
         assert_eq!(resolved, Resolved::Absent);
-        match behind.direct.commit(&sample.tenant, &sample.batch).await {
-            Err(CommitError::NotCommitted(error)) => assert_eq!(error.kind(), StoreErrorKind::Rejected),
-            other => panic!("{other:?}"),
-        }
+        let error = not_committed(behind.direct.commit(&sample.tenant, &sample.batch).await);
+        assert_eq!(error.kind(), StoreErrorKind::Rejected);
     }
 }
 
@@ -122,9 +110,7 @@ async fn a_held_commit_that_nobody_resolved_is_made_late() {
         return;
     };
     let behind = Behind::new(&database, Statements::Prepared).await;
-    let sample = Sample::new(1);
-    behind.proxy.next(Fault::Hold);
-    Behind::unknown(&sample, behind.store.commit(&sample.tenant, &sample.batch).await);
+    let sample = behind.doubtful(Fault::Hold).await;
     behind.proxy.release();
     for _ in 0..500 {
         let row = behind.direct.load(&sample.tenant, &[sample.key]).await.unwrap();
@@ -139,26 +125,30 @@ async fn a_held_commit_that_nobody_resolved_is_made_late() {
     panic!("so the tests before this one show nothing");
 }
 
-/// A host's connection that holds the row of `sample`.
-async fn holder(database: &Database, schema: &str) -> PgConnection {
-    let mut conn = database.connect().await;
-    run(
-        &mut conn,
-        &format!("BEGIN; SELECT 1 FROM \"{schema}\".paymux_rows FOR UPDATE"),
-    )
-    .await;
-    conn
+/// A store with a sample, whose row a connection of the host's holds.
+struct Held {
+    store: PostgresStore,
+    sample: Sample,
+    schema: String,
+    holder: PgConnection,
 }
 
-/// The row's next version.
-fn next(sample: &Sample, seed: u32) -> Batch {
-    let mut batch = Batch::new(Sample::new(seed).batch.commit_id);
-    batch.preconditions.push(Precondition::Version(sample.key, 1));
-    batch.puts.push(Row {
-        version: 2,
-        ..sample.batch.puts[0].clone()
-    });
-    batch
+impl Held {
+    async fn new(database: &Database, change: fn(PostgresOptions) -> PostgresOptions) -> Self {
+        let schema = database.schema();
+        let store = change(database.options_in(&schema)).open().await.unwrap();
+        let sample = Sample::new(1);
+        store.commit(&sample.tenant, &sample.batch).await.unwrap();
+        let mut holder = database.connect().await;
+        let hold = format!("BEGIN; SELECT 1 FROM \"{schema}\".paymux_rows FOR UPDATE");
+        run(&mut holder, &hold).await;
+        Self {
+            store,
+            sample,
+            schema,
+            holder,
+        }
+    }
 }
 
 #[tokio::test]
@@ -166,28 +156,21 @@ async fn a_commit_that_takes_too_long_is_unknown_and_fenced_while_it_still_waits
     let Some(database) = Database::find().await else {
         return;
     };
-    let schema = database.schema();
-    let options = PostgresOptions::new(database.url()).schema(&schema);
-    let store = options
-        .clone()
-        .patience(Duration::from_millis(400))
-        .open()
-        .await
-        .unwrap();
-    let sample = Sample::new(1);
-    store.commit(&sample.tenant, &sample.batch).await.unwrap();
-    let mut held = holder(&database, &schema).await;
-    let batch = next(&sample, 2);
-    match store.commit(&sample.tenant, &batch).await {
-        Err(CommitError::Unknown(id)) => assert_eq!(id, batch.commit_id),
-        other => panic!("{other:?}"),
-    }
+    let short = |options: PostgresOptions| options.patience(Duration::from_millis(400));
+    let Held {
+        store,
+        sample,
+        mut holder,
+        ..
+    } = Held::new(&database, short).await;
+    let batch = sample.next(2);
+    let committed = store.commit(&sample.tenant, &batch).await;
+    assert_eq!(unknown(committed), batch.commit_id);
     let resolved = store.resolve(&sample.tenant, batch.commit_id).await.unwrap();
     assert_eq!(resolved, Resolved::Absent);
-    run(&mut held, "ROLLBACK").await;
+    run(&mut holder, "ROLLBACK").await;
     // The late statement has the row now, and finds its fence; the next writer comes after it.
-    let after = next(&sample, 3);
-    store.commit(&sample.tenant, &after).await.unwrap();
+    store.commit(&sample.tenant, &sample.next(3)).await.unwrap();
     let version = store.load(&sample.tenant, &[sample.key]).await.unwrap()[0]
         .as_ref()
         .unwrap()
@@ -202,16 +185,13 @@ async fn a_commit_whose_backend_is_shut_down_is_unknown() {
     let Some(database) = Database::find().await else {
         return;
     };
-    let schema = database.schema();
-    let store = PostgresOptions::new(database.url())
-        .schema(&schema)
-        .open()
-        .await
-        .unwrap();
-    let sample = Sample::new(1);
-    store.commit(&sample.tenant, &sample.batch).await.unwrap();
-    let mut held = holder(&database, &schema).await;
-    let batch = next(&sample, 2);
+    let Held {
+        store,
+        sample,
+        schema,
+        mut holder,
+    } = Held::new(&database, |options| options).await;
+    let batch = sample.next(2);
     let committing = tokio::spawn({
         let (store, tenant, batch) = (store.clone(), sample.tenant.clone(), batch.clone());
         async move { store.commit(&tenant, &batch).await }
@@ -229,14 +209,11 @@ async fn a_commit_whose_backend_is_shut_down_is_unknown() {
     {
         tokio::task::yield_now().await;
     }
-    match committing.await.unwrap() {
-        Err(CommitError::Unknown(id)) => assert_eq!(id, batch.commit_id),
-        other => panic!("{other:?}"),
-    }
-    run(&mut held, "ROLLBACK").await;
+    assert_eq!(unknown(committing.await.unwrap()), batch.commit_id);
+    run(&mut holder, "ROLLBACK").await;
     let resolved = store.resolve(&sample.tenant, batch.commit_id).await.unwrap();
     assert_eq!(resolved, Resolved::Absent);
-    store.commit(&sample.tenant, &next(&sample, 3)).await.unwrap();
+    store.commit(&sample.tenant, &sample.next(3)).await.unwrap();
 }
 
 #[tokio::test]
@@ -244,27 +221,21 @@ async fn a_commit_that_is_cancelled_by_the_server_is_not_committed() {
     let Some(database) = Database::find().await else {
         return;
     };
-    let schema = database.schema();
-    let store = PostgresOptions::new(database.url())
-        .schema(&schema)
-        .max_connections(1);
-    let store = store.open().await.unwrap();
-    let sample = Sample::new(1);
-    store.commit(&sample.tenant, &sample.batch).await.unwrap();
-    let mut held = holder(&database, &schema).await;
+    let Held {
+        store,
+        sample,
+        mut holder,
+        ..
+    } = Held::new(&database, |options| options.max_connections(1)).await;
     for (setting, code) in [("lock_timeout", "55P03"), ("statement_timeout", "57014")] {
         let mut conn = store.pool().acquire().await.unwrap();
         run(&mut conn, &format!("SET {setting} = '50ms'")).await;
         drop(conn);
-        match store.commit(&sample.tenant, &next(&sample, 2)).await {
-            Err(CommitError::NotCommitted(error)) => {
-                assert_eq!(error.kind(), StoreErrorKind::Locked, "{code}: {error}");
-            }
-            other => panic!("{code}: {other:?}"),
-        }
+        let error = not_committed(store.commit(&sample.tenant, &sample.next(2)).await);
+        assert_eq!(error.kind(), StoreErrorKind::Locked, "{code}: {error}");
     }
-    run(&mut held, "ROLLBACK").await;
-    store.commit(&sample.tenant, &next(&sample, 2)).await.unwrap();
+    run(&mut holder, "ROLLBACK").await;
+    store.commit(&sample.tenant, &sample.next(2)).await.unwrap();
 }
 
 #[tokio::test]
@@ -279,10 +250,8 @@ async fn without_a_connection_nothing_is_in_doubt() {
     let store = store.open().await.unwrap();
     let busy = store.pool().acquire().await.unwrap();
     let sample = Sample::new(1);
-    match store.commit(&sample.tenant, &sample.batch).await {
-        Err(CommitError::NotCommitted(error)) => assert_eq!(error.kind(), StoreErrorKind::Unavailable),
-        other => panic!("{other:?}"),
-    }
+    let error = not_committed(store.commit(&sample.tenant, &sample.batch).await);
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     drop(busy);
     store.commit(&sample.tenant, &sample.batch).await.unwrap();
 }
@@ -314,11 +283,7 @@ async fn each_error_means_what_the_table_says() {
         return;
     };
     let schema = database.schema();
-    let store = PostgresOptions::new(database.url())
-        .schema(&schema)
-        .open()
-        .await
-        .unwrap();
+    let store = database.options_in(&schema).open().await.unwrap();
     for (nth, code) in [
         "40003", "08006", "08007", "57P01", "57P02", "57P03", "XX000", "XX001",
     ]
@@ -376,12 +341,8 @@ async fn text_that_postgresql_cannot_keep_is_refused() {
         let store = database.options().statements(statements).open().await.unwrap();
         let mut sample = Sample::new(1);
         sample.batch.puts[0].index.customer = Some("a\0b".to_owned());
-        match store.commit(&sample.tenant, &sample.batch).await {
-            Err(CommitError::NotCommitted(error)) => {
-                assert_eq!(error.kind(), StoreErrorKind::Rejected, "{error}")
-            }
-            other => panic!("{other:?}"),
-        }
+        let error = not_committed(store.commit(&sample.tenant, &sample.batch).await);
+        assert_eq!(error.kind(), StoreErrorKind::Rejected, "{error}");
         assert!(!sample.is_there(&store).await);
     }
 }

@@ -2,20 +2,16 @@
 
 use paymux_core::Store;
 use paymux_core::store::*;
-use paymux_sql::{PostgresOptions, PostgresStore};
+use paymux_sql::PostgresStore;
 
 use crate::database::{Database, run};
-use crate::sample::{Sample, drop_after};
+use crate::sample::{Sample, drop_after, not_committed};
 use crate::sqlx::{self, AssertSqlSafe, Connection, PgConnection, PgPool};
 
 /// A store, a pool of the host's own on the same database, and the schema of both, with a table of orders.
 async fn host(database: &Database) -> (PostgresStore, PgPool, String) {
     let schema = database.schema();
-    let store = PostgresOptions::new(database.url())
-        .schema(&schema)
-        .open()
-        .await
-        .unwrap();
+    let store = database.options_in(&schema).open().await.unwrap();
     let pool = PgPool::connect(database.url()).await.unwrap();
     database
         .run(&format!("CREATE TABLE \"{schema}\".orders (id TEXT PRIMARY KEY)"))
@@ -36,10 +32,6 @@ async fn orders(pool: &PgPool, schema: &str) -> Vec<String> {
     sqlx::query_scalar(ids).fetch_all(pool).await.unwrap()
 }
 
-fn planned(sample: &Sample) -> Planned<()> {
-    Planned::new(sample.tenant.clone(), sample.batch.clone(), ())
-}
-
 #[tokio::test]
 async fn an_order_and_its_payment_are_written_together_or_not_at_all() {
     let Some(database) = Database::find().await else {
@@ -51,7 +43,7 @@ async fn an_order_and_its_payment_are_written_together_or_not_at_all() {
         let mut transaction = pool.begin().await.unwrap();
         order(&mut transaction, &schema, "o").await;
         let receipt = store
-            .commit_in(&mut transaction, &planned(&sample))
+            .commit_in(&mut transaction, &sample.planned())
             .await
             .unwrap();
         assert!(!sample.is_there(&store).await, "seen before the host's commit");
@@ -80,14 +72,14 @@ async fn a_refusal_takes_back_the_batch_alone() {
     order(&mut transaction, &schema, "before").await;
     let mut refused = Sample::new(2);
     refused.batch.preconditions.push(Precondition::Absent(taken.key));
-    match store.commit_in(&mut transaction, &planned(&refused)).await {
+    match store.commit_in(&mut transaction, &refused.planned()).await {
         Err(CommitError::Conflict(Refusal::Row(key))) => assert_eq!(key, taken.key),
         other => panic!("{other:?}"),
     }
     let mut late = Sample::new(3);
     late.batch.uniques.push(taken.batch.uniques[0].clone());
     let error = store
-        .commit_in(&mut transaction, &planned(&late))
+        .commit_in(&mut transaction, &late.planned())
         .await
         .unwrap_err();
     assert!(
@@ -95,7 +87,7 @@ async fn a_refusal_takes_back_the_batch_alone() {
         "{error:?}"
     );
     let good = Sample::new(4);
-    store.commit_in(&mut transaction, &planned(&good)).await.unwrap();
+    store.commit_in(&mut transaction, &good.planned()).await.unwrap();
     order(&mut transaction, &schema, "after").await;
     transaction.commit().await.unwrap();
 
@@ -115,12 +107,12 @@ async fn a_row_that_came_while_the_batch_waited_is_a_conflict_and_the_transactio
     let mut clash = second.clone();
     clash.batch.uniques = first.batch.uniques.clone();
     let mut ahead = pool.begin().await.unwrap();
-    store.commit_in(&mut ahead, &planned(&first)).await.unwrap();
+    store.commit_in(&mut ahead, &first.planned()).await.unwrap();
 
     let mut behind = pool.begin().await.unwrap();
     order(&mut behind, &schema, "o").await;
     // It waits for the unique that the other transaction has written and not committed.
-    let waiting = async { store.commit_in(&mut behind, &planned(&clash)).await };
+    let waiting = async { store.commit_in(&mut behind, &clash.planned()).await };
     let (refused, committed) = tokio::join!(waiting, async {
         tokio::task::yield_now().await;
         ahead.commit().await
@@ -131,7 +123,7 @@ async fn a_row_that_came_while_the_batch_waited_is_a_conflict_and_the_transactio
         matches!(error, CommitError::Conflict(Refusal::Unique(_))),
         "{error:?}"
     );
-    store.commit_in(&mut behind, &planned(&second)).await.unwrap();
+    store.commit_in(&mut behind, &second.planned()).await.unwrap();
     behind.commit().await.unwrap();
     assert_eq!(orders(&pool, &schema).await, ["o"]);
     assert!(second.is_there(&store).await);
@@ -147,14 +139,14 @@ async fn a_dropped_future_leaves_nothing_of_the_batch_in_the_hosts_transaction()
     for polls in 0..200 {
         let (sample, next) = (Sample::new(2 * polls), Sample::new(2 * polls + 1));
         let mut transaction = pool.begin().await.unwrap();
-        let plan = planned(&sample);
+        let plan = sample.planned();
         order(&mut transaction, &schema, &format!("o-{polls}")).await;
         let done = drop_after(polls, store.commit_in(&mut transaction, &plan)).await;
         let after = format!("INSERT INTO \"{schema}\".orders (id) VALUES ('p-{polls}')");
         let wrote = sqlx::raw_sql(AssertSqlSafe(after))
             .execute(&mut *transaction)
             .await;
-        let went_on = wrote.is_ok() && store.commit_in(&mut transaction, &planned(&next)).await.is_ok();
+        let went_on = wrote.is_ok() && store.commit_in(&mut transaction, &next.planned()).await.is_ok();
         // Dropped in its very last step it spoils the whole transaction, which then writes nothing.
         let ended = transaction.commit().await.is_ok() && went_on;
         let there = sample.is_there(&store).await;
@@ -180,13 +172,9 @@ async fn without_a_transaction_it_is_refused() {
     let (store, pool, _schema) = host(&database).await;
     let sample = Sample::new(1);
     let mut conn = pool.acquire().await.unwrap();
-    match store.commit_in(&mut conn, &planned(&sample)).await {
-        Err(CommitError::NotCommitted(error)) => {
-            assert_eq!(error.kind(), StoreErrorKind::Rejected);
-            assert!(error.to_string().contains("begin()"), "{error}");
-        }
-        other => panic!("{other:?}"),
-    }
+    let error = not_committed(store.commit_in(&mut conn, &sample.planned()).await);
+    assert_eq!(error.kind(), StoreErrorKind::Rejected);
+    assert!(error.to_string().contains("begin()"), "{error}");
     assert!(!sample.is_there(&store).await);
 }
 
@@ -198,26 +186,15 @@ async fn a_stricter_transaction_that_read_too_early_is_told_so() {
     let (store, pool, schema) = host(&database).await;
     let sample = Sample::new(1);
     store.commit(&sample.tenant, &sample.batch).await.unwrap();
-    let next = |seed| {
-        let mut batch = Batch::new(Sample::new(seed).batch.commit_id);
-        batch.preconditions.push(Precondition::Version(sample.key, 1));
-        batch.puts.push(Row {
-            version: 2,
-            ..sample.batch.puts[0].clone()
-        });
-        batch
-    };
     let mut transaction = pool
         .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ")
         .await
         .unwrap();
     order(&mut transaction, &schema, "o").await;
-    store.commit(&sample.tenant, &next(2)).await.unwrap();
-    let late = Planned::new(sample.tenant.clone(), next(3), ());
-    match store.commit_in(&mut transaction, &late).await {
-        Err(CommitError::NotCommitted(error)) => assert_eq!(error.kind(), StoreErrorKind::Locked, "{error}"),
-        other => panic!("{other:?}"),
-    }
+    store.commit(&sample.tenant, &sample.next(2)).await.unwrap();
+    let late = Planned::new(sample.tenant.clone(), sample.next(3), ());
+    let error = not_committed(store.commit_in(&mut transaction, &late).await);
+    assert_eq!(error.kind(), StoreErrorKind::Locked, "{error}");
     transaction.rollback().await.unwrap();
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use paymux_core::store::*;
 use paymux_core::{IdSource, SeededIds, Store, Timestamp};
-use paymux_sql::{Engine, PostgresOptions, PostgresStore};
+use paymux_sql::{Engine, PostgresStore};
 
 use crate::database::Database;
 use crate::sample::Sample;
@@ -13,10 +13,7 @@ use crate::sample::Sample;
 const TIME: Timestamp = Timestamp::from_secs(1_767_225_600);
 
 async fn two(database: &Database, engine: Engine) -> [PostgresStore; 2] {
-    let options = PostgresOptions::new(database.url())
-        .schema(database.schema())
-        .engine(engine)
-        .max_connections(8);
+    let options = database.options().engine(engine).max_connections(8);
     [
         options.clone().open().await.unwrap(),
         options.open().await.unwrap(),
@@ -244,6 +241,30 @@ async fn a_global_unique_is_replaced_by_its_owner_alone_whoever_comes_first() {
     }
 }
 
+/// Commits the batches at once, one by each instance. Says how many were made; one that wasn't met the other's row.
+async fn race(stores: &[PostgresStore; 2], pair: &[Sample; 2], batches: [Batch; 2]) -> usize {
+    let tasks: Vec<_> = batches
+        .into_iter()
+        .enumerate()
+        .map(|(nth, batch)| {
+            let (store, tenant) = (stores[nth].clone(), pair[nth].tenant.clone());
+            let other = pair[1 - nth].key;
+            tokio::spawn(async move {
+                match store.commit(&tenant, &batch).await {
+                    Ok(_) => 1,
+                    Err(CommitError::Conflict(Refusal::Row(key))) if key == other => 0,
+                    Err(error) => panic!("{error:?}"),
+                }
+            })
+        })
+        .collect();
+    let mut made = 0;
+    for task in tasks {
+        made += task.await.unwrap();
+    }
+    made
+}
+
 /// Each is decided on the absence of what the other one makes, and doesn't make that itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_batches_that_rule_each_other_out_at_most_one_is_made() {
@@ -254,24 +275,12 @@ async fn of_two_batches_that_rule_each_other_out_at_most_one_is_made() {
     let mut made = 0;
     for round in 0..30_u32 {
         let pair = [Sample::new(5000 + 2 * round), Sample::new(5001 + 2 * round)];
-        let tasks: Vec<_> = (0..2)
-            .map(|nth| {
-                let (store, mut mine) = (stores[nth].clone(), pair[nth].clone());
-                let other = pair[1 - nth].key;
-                mine.batch.preconditions.push(Precondition::Absent(other));
-                tokio::spawn(async move {
-                    match store.commit(&mine.tenant, &mine.batch).await {
-                        Ok(_) => 1,
-                        Err(CommitError::Conflict(Refusal::Row(key))) if key == other => 0,
-                        Err(error) => panic!("{error:?}"),
-                    }
-                })
-            })
-            .collect();
-        let mut won = 0;
-        for task in tasks {
-            won += task.await.unwrap();
-        }
+        let batches = [0, 1].map(|nth| {
+            let mut batch = pair[nth].batch.clone();
+            batch.preconditions.push(Precondition::Absent(pair[1 - nth].key));
+            batch
+        });
+        let won = race(&stores, &pair, batches).await;
         let rows = stores[0]
             .load(&pair[0].tenant, &[pair[0].key, pair[1].key])
             .await
@@ -295,30 +304,13 @@ async fn of_two_batches_that_outdate_each_other_one_is_made() {
         for sample in &pair {
             stores[0].commit(&sample.tenant, &sample.batch).await.unwrap();
         }
-        let tasks: Vec<_> = (0..2)
-            .map(|nth| {
-                let (store, mine, other) = (stores[nth].clone(), pair[nth].clone(), pair[1 - nth].key);
-                let id = Sample::new(8000 + 2 * round + nth as u32).batch.commit_id;
-                let mut batch = Batch::new(id);
-                batch.preconditions.push(Precondition::Version(mine.key, 1));
-                batch.preconditions.push(Precondition::Version(other, 1));
-                batch.puts.push(Row {
-                    version: 2,
-                    ..mine.batch.puts[0].clone()
-                });
-                tokio::spawn(async move {
-                    match store.commit(&mine.tenant, &batch).await {
-                        Ok(_) => 1,
-                        Err(CommitError::Conflict(Refusal::Row(key))) if key == other => 0,
-                        Err(error) => panic!("{error:?}"),
-                    }
-                })
-            })
-            .collect();
-        let mut won = 0;
-        for task in tasks {
-            won += task.await.unwrap();
-        }
-        assert_eq!(won, 1, "round {round}");
+        let batches = [0, 1].map(|nth| {
+            let mut batch = pair[nth].next(8000 + 2 * round + nth as u32);
+            batch
+                .preconditions
+                .push(Precondition::Version(pair[1 - nth].key, 1));
+            batch
+        });
+        assert_eq!(race(&stores, &pair, batches).await, 1, "round {round}");
     }
 }

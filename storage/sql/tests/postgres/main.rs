@@ -24,8 +24,10 @@ use crate::database::Database;
 impl Database {
     /// How to open a schema of the test's own.
     fn options(&self) -> PostgresOptions {
-        PostgresOptions::new(self.url())
-            .schema(self.schema())
-            .max_connections(6)
+        self.options_in(&self.schema()).max_connections(6)
+    }
+
+    fn options_in(&self, schema: &str) -> PostgresOptions {
+        PostgresOptions::new(self.url()).schema(schema)
     }
 }

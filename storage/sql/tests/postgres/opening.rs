@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use paymux_core::Store;
-use paymux_core::store::{CommitError, StoreError, StoreErrorKind};
+use paymux_core::store::{StoreError, StoreErrorKind};
 use paymux_sql::{Engine, PostgresOptions, PostgresStore, Statements};
 
 use crate::database::Database;
-use crate::sample::Sample;
+use crate::sample::{Sample, not_committed};
 use crate::sqlx::{self, AssertSqlSafe, PgConnection};
 
 #[track_caller]
@@ -128,10 +128,8 @@ async fn a_connection_that_became_asynchronous_later_commits_nothing() {
     crate::database::run(&mut conn, "SET synchronous_commit = off").await;
     drop(conn);
     let sample = Sample::new(1);
-    match store.commit(&sample.tenant, &sample.batch).await {
-        Err(CommitError::NotCommitted(error)) => assert!(error.to_string().contains("synchronous_commit")),
-        other => panic!("{other:?}"),
-    }
+    let error = not_committed(store.commit(&sample.tenant, &sample.batch).await);
+    assert!(error.to_string().contains("synchronous_commit"), "{error}");
     let error = store
         .resolve(&sample.tenant, sample.batch.commit_id)
         .await
@@ -171,7 +169,7 @@ async fn a_newer_schema_is_named_unless_it_only_adds() {
         return;
     };
     let schema = database.schema();
-    let options = PostgresOptions::new(database.url()).schema(&schema);
+    let options = database.options_in(&schema);
     let old = options.clone().open().await.unwrap();
     database
         .run(&format!(
@@ -234,7 +232,7 @@ async fn a_migration_waits_for_another_of_the_same_schema() {
         .execute(&mut other)
         .await
         .unwrap();
-    let options = PostgresOptions::new(database.url()).schema(&schema);
+    let options = database.options_in(&schema);
     let opened = options.clone().patience(Duration::from_millis(300)).open().await;
     refused(opened, StoreErrorKind::Locked, "try again later");
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
@@ -253,10 +251,6 @@ async fn the_hosts_own_tables_may_be_there_first() {
         ))
         .await;
     for _ in 0..2 {
-        PostgresOptions::new(database.url())
-            .schema(&schema)
-            .open()
-            .await
-            .unwrap();
+        database.options_in(&schema).open().await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! A batch of everything, and callers that go away.
+//! A batch of everything, what comes of its commit, and callers that go away.
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use std::future::poll_fn;
@@ -77,6 +77,21 @@ impl Sample {
         }
     }
 
+    /// The row's next version, under the commit id of another seed's sample.
+    pub(crate) fn next(&self, seed: u32) -> Batch {
+        let mut batch = Batch::new(Self::new(seed).batch.commit_id);
+        batch.preconditions.push(Precondition::Version(self.key, 1));
+        batch.puts.push(Row {
+            version: 2,
+            ..self.batch.puts[0].clone()
+        });
+        batch
+    }
+
+    pub(crate) fn planned(&self) -> Planned<()> {
+        Planned::new(self.tenant.clone(), self.batch.clone(), ())
+    }
+
     /// Whether all of it is there; a part of it fails the test.
     pub(crate) async fn is_there(&self, store: &dyn Store) -> bool {
         let row = store.load(&self.tenant, &[self.key]).await.unwrap()[0].is_some();
@@ -88,6 +103,24 @@ impl Sample {
             assert!(!mine || row);
         }
         row
+    }
+}
+
+/// The commit that is in doubt; fails if it isn't.
+#[track_caller]
+pub(crate) fn unknown(committed: Result<Receipt, CommitError>) -> CommitId {
+    match committed {
+        Err(CommitError::Unknown(id)) => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Why nothing was written; fails if something may have been, or another writer was first.
+#[track_caller]
+pub(crate) fn not_committed(committed: Result<Receipt, CommitError>) -> StoreError {
+    match committed {
+        Err(CommitError::NotCommitted(error)) => error,
+        other => panic!("{other:?}"),
     }
 }
 
