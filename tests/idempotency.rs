@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use http::HeaderMap;
+use paymux::connector::Key;
 use paymux::sandbox::{Call, FaultKind, Shape};
 use paymux::store::{Retention, RowKind, Scope, Store, Unique, UniqueKey};
 use paymux::{
-    Clock, ErrorKind, IntentStatus, KeyLife, NewSession, OperationKind, PaymentIntent, Policy,
+    Clock, ErrorKind, IntentStatus, IntentUpdate, KeyLife, NewSession, OperationKind, PaymentIntent, Policy,
     ReverseOutcome, RiskCheck, RiskStages, RiskVerdict, Timestamp, VoidOutcome, prelude::*,
 };
 use support::*;
@@ -512,6 +513,14 @@ async fn after_every_account_s_proof_the_same_key_may_try_again() {
             let sends = world.posts();
             let again = pay().await.unwrap_err();
             assert_eq!(again.kind(), &ErrorKind::NotExecuted);
+            let intents = world
+                .payments
+                .intents(paymux::IntentQuery::new())
+                .page(10, None)
+                .await;
+            let intents = intents.unwrap().items;
+            assert_eq!(intents.len(), 1, "{token}: one key made one payment");
+            assert_eq!(intents[0].attempts().len(), 4, "{token}");
             assert!(
                 world.posts() > sends || token == "tok_not_sent",
                 "{token}: it was tried again"
@@ -531,6 +540,135 @@ async fn after_every_account_s_proof_the_same_key_may_try_again() {
     let reply = pay().await.unwrap();
     assert_eq!(reply.replay, Replay::First);
     assert!(matches!(reply.outcome, PaymentOutcome::Succeeded(_)));
+    let again = pay().await.unwrap();
+    assert_eq!(again.replay, Replay::Replayed);
+    assert_eq!(text(again.outcome.intent()), text(reply.outcome.intent()));
+}
+
+/// A payment of which nothing was executed, as its key's caller was told of it before that was known.
+async fn made_in_vain(world: &World) -> PaymentIntent {
+    world.fault(Call::Authorize, FaultKind::DropRequest);
+    let reply = pay_once(world).await.unwrap();
+    let (told, _) = unknown(reply.outcome);
+    world.pass(HOUR).await;
+    let intent = world.reread(&told).await;
+    assert_eq!((intent.status(), world.posts()), (IntentStatus::Created, 1));
+    intent
+}
+
+async fn pay_once(world: &World) -> paymux::Result<Reply<PaymentOutcome>> {
+    world
+        .payments
+        .create_and_confirm(&key("a"), new(), card("tok_approve"))
+        .await
+}
+
+#[tokio::test]
+async fn a_key_goes_on_with_the_payment_that_it_made() {
+    let shape = Shape::default().key(Key::None);
+    for world in World::each(shape, &["main"]).await {
+        let told = made_in_vain(&world).await;
+        let reply = pay_once(&world).await.unwrap();
+        assert_eq!(reply.replay, Replay::First);
+        assert_eq!(reply.outcome.intent().id(), told.id());
+        assert!(matches!(reply.outcome, PaymentOutcome::Succeeded(_)));
+        assert_eq!(pay_once(&world).await.unwrap().replay, Replay::Replayed);
+        assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_key_never_pays_what_was_paid_or_ended_since() {
+    let shape = Shape::default().key(Key::None);
+    for world in World::each(shape.clone(), &["main"]).await {
+        let told = made_in_vain(&world).await;
+        let other = key("b");
+        let elsewhere = world.payments.confirm(&other, told.id(), card("tok_approve"));
+        assert!(matches!(
+            elsewhere.await.unwrap().outcome,
+            PaymentOutcome::Succeeded(_)
+        ));
+        let reply = pay_once(&world).await.unwrap();
+        assert_eq!(
+            (reply.replay, reply.outcome.intent().id()),
+            (Replay::Replayed, told.id())
+        );
+        assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+    }
+    for world in World::each(shape.clone(), &["main"]).await {
+        let told = made_in_vain(&world).await;
+        let _ = world.payments.cancel(&key("b"), told.id()).await.unwrap();
+        let reply = pay_once(&world).await.unwrap();
+        assert_eq!(reply.outcome.intent().status(), IntentStatus::Cancelled);
+        assert_eq!(world.sandbox.ledger().live_charges("order").len(), 0);
+    }
+    for world in World::each(shape, &["main"]).await {
+        let told = made_in_vain(&world).await;
+        let change = IntentUpdate::new().amount(money!("90 EUR"));
+        let changed = world.payments.update(&told, change).await.unwrap();
+        let error = pay_once(&world).await.unwrap_err();
+        assert_eq!(
+            error.kind(),
+            &ErrorKind::Stale,
+            "the key asked for another amount"
+        );
+        let other = key("b");
+        let confirmed = world.payments.confirm(&other, changed.id(), card("tok_approve"));
+        assert!(matches!(
+            confirmed.await.unwrap().outcome,
+            PaymentOutcome::Succeeded(_)
+        ));
+    }
+}
+
+#[tokio::test]
+async fn of_two_repetitions_after_nothing_was_executed_one_pays() {
+    let world = World::of(Shape::default().key(Key::None), &["main"]).await;
+    let told = made_in_vain(&world).await;
+    let payments = world.payments.clone();
+    world.store.meanwhile(async move {
+        let paid = payments
+            .create_and_confirm(&key("a"), new(), card("tok_approve"))
+            .await;
+        drop(paid.unwrap());
+    });
+    // This one has read that its key goes on.
+    let reply = pay_once(&world).await.unwrap();
+    assert_eq!(
+        (reply.replay, reply.outcome.intent().id()),
+        (Replay::Replayed, told.id())
+    );
+    assert_eq!(world.sandbox.ledger().live_charges("order").len(), 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_was_overtaken_is_told_what_every_repetition_is() {
+    let world = World::new().await;
+    let same = key("a");
+    let slow = world.payments.create_and_confirm(&same, new(), card("tok_slow"));
+    let mut slow = Box::pin(slow);
+    while world.posts() == 0 {
+        tokio::select! {
+            biased;
+            told = &mut slow => panic!("{told:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    world.clock.advance(MINUTE);
+    world.recover().await;
+    let made = world.payments.intents(paymux::IntentQuery::new()).page(2, None);
+    let made = made.await.unwrap().items.remove(0);
+    assert_eq!(made.status(), IntentStatus::Succeeded);
+    let back = NewRefund::available(RefundReason::OrderCancelled);
+    let _ = world.payments.refund(&key("r"), made.id(), back).await.unwrap();
+    let first = slow.await.unwrap();
+    let again = world
+        .payments
+        .create_and_confirm(&same, new(), card("tok_slow"))
+        .await
+        .unwrap();
+    assert_eq!(again.replay, Replay::Replayed);
+    assert_eq!(text(first.outcome.intent()), text(again.outcome.intent()));
 }
 
 #[tokio::test]

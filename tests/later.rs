@@ -4,7 +4,7 @@
 
 mod support;
 
-use paymux::connector::Ability;
+use paymux::connector::{Ability, SuccessOn};
 use paymux::sandbox::{Call, FaultKind, Settlement, Shape};
 use paymux::{
     AcceptDuplicateRisk, CaptureStatus, Clock, CompensationStatus, IntentStatus, IntentUpdate, NewSession,
@@ -810,4 +810,35 @@ async fn an_authorization_whose_time_is_up_and_that_can_t_be_read_is_shown_to_a_
     assert_eq!(now.status(), IntentStatus::Authorized);
     reviewed(&now, ReviewReason::AuthorizationLapsed);
     assert_eq!(world.unknowns().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_payment_waits_for_now_is_asked_though_a_worker_was_at_it_before() {
+    let shape = Shape::default()
+        .settles(Settlement::ByHand)
+        .success_on(SuccessOn::Settled);
+    for world in World::each(shape, &["main"]).await {
+        let new = NewIntent::payment(money!("100 EUR")).capture(CaptureMethod::Manual);
+        let token = card("tok_pending_then_settled");
+        let paid = world
+            .payments
+            .create_and_confirm(&key("p"), new, token)
+            .await
+            .unwrap();
+        let id = *paid.outcome.intent().id();
+        let payments = world.payments.clone();
+        // The worker has seen it authorized, which is asked about on its last day; it is captured before that is written.
+        world.store.before_next_sync(async move {
+            let captured = payments.capture(&key("c"), &id, CaptureAmount::Remaining).await;
+            drop(captured.unwrap());
+        });
+        world.pass(2 * HOUR).await;
+        let now = world.payments.intent(&id).await.unwrap();
+        assert_eq!(now.status(), IntentStatus::Captured);
+        world.sandbox.settle(&world.handle(&now)).unwrap();
+        world.sandbox.webhooks();
+        world.pass(2 * HOUR).await;
+        let now = world.payments.intent(&id).await.unwrap();
+        assert_eq!(now.status(), IntentStatus::Succeeded);
+    }
 }

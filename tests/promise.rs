@@ -26,6 +26,7 @@ struct Failing {
     takes: Arc<AtomicUsize>,
     last_in_doubt: Arc<AtomicBool>,
     last_lost: Arc<AtomicBool>,
+    silent: Arc<AtomicBool>,
 }
 
 impl Failing {
@@ -45,7 +46,13 @@ impl Failing {
         self.in_doubt_next();
     }
 
+    /// Doesn't write a payment's next change, and never says so.
+    fn silent_next(&self) {
+        self.silent.store(true, Ordering::SeqCst);
+    }
+
     fn mended(&self) {
+        self.silent.store(false, Ordering::SeqCst);
         self.last_lost.store(false, Ordering::SeqCst);
         self.last_in_doubt.store(false, Ordering::SeqCst);
         self.after(usize::MAX);
@@ -93,7 +100,9 @@ impl Store for Failing {
         if left != usize::MAX {
             self.takes.store(left - 1, Ordering::SeqCst);
         }
-        if self.last_lost.load(Ordering::SeqCst) {
+        let of_payment = batch.puts.iter().any(|row| row.key.kind == RowKind::Intent);
+        let silent = self.silent.load(Ordering::SeqCst) && of_payment;
+        if self.last_lost.load(Ordering::SeqCst) || silent {
             return Err(CommitError::Unknown(batch.commit_id));
         }
         let receipt = self.store.commit(tenant, batch).await?;
@@ -104,6 +113,9 @@ impl Store for Failing {
     }
     async fn resolve(&self, tenant: &Tenant, id: CommitId) -> Result<Resolved, StoreError> {
         self.up()?;
+        if self.silent.load(Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "it doesn't say"));
+        }
         self.store.resolve(tenant, id).await
     }
     async fn claim_due(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
@@ -168,11 +180,17 @@ impl Frail {
     }
 
     async fn of(policy: Policy) -> Self {
+        Self::shaped(policy, Shape::default(), &["main"]).await
+    }
+
+    async fn shaped(policy: Policy, shape: Shape, accounts: &[&str]) -> Self {
         let (runtime, clock) = Runtime::test(7);
         let time = Arc::new(clock.clone());
-        let sandbox = Sandbox::seeded(7).clock(time.clone());
+        let sandbox = Sandbox::seeded(7).clock(time.clone()).shape(shape);
+        let map = ConnectorMap::shared(accounts.iter().map(|name| sandbox.connector(name))).unwrap();
+        let map = map.endpoint(endpoint(), account(accounts[0]), [sandbox.webhook_secret()]);
         let vault = Vault {
-            map: Arc::new(ConnectorMap::shared([sandbox.connector("main")]).unwrap()),
+            map: Arc::new(map.unwrap()),
             gets: Arc::new(AtomicUsize::new(usize::MAX)),
         };
         let store = Failing {
@@ -180,6 +198,7 @@ impl Frail {
             takes: Arc::new(AtomicUsize::new(usize::MAX)),
             last_in_doubt: Arc::default(),
             last_lost: Arc::default(),
+            silent: Arc::default(),
         };
         let builder = Orchestrator::builder(store.clone(), vault.clone(), runtime);
         let paymux = builder.policy(policy).build().await.unwrap();
@@ -431,4 +450,26 @@ async fn a_session_s_cancel_whose_answer_was_lost_is_told_by_the_verb_that_sent_
         }
         assert_eq!(world.sent("POST", "/cancel"), 1);
     }
+}
+
+#[tokio::test]
+async fn a_webhook_whose_news_may_not_be_written_is_kept_and_applied_later() {
+    let shape = Shape::bare().authoritative_webhooks();
+    let policy = Policy::new().cascade_within(24 * HOUR);
+    let frail = Frail::shaped(policy, shape, &["main", "second"]).await;
+    let pending = frail.pay("tok_pending_then_declined").await.unwrap();
+    let id = *pending.intent().id();
+    frail.clock.advance(2 * HOUR);
+    // The decline, and the next account's first write in the same commit.
+    frail.store.silent_next();
+    for (headers, body) in frail.sandbox.webhooks() {
+        let endpoint = endpoint();
+        let told = frail.paymux.handle_webhook(&endpoint, &headers, body);
+        let told = frail.told(told).await;
+        assert_eq!(told.received, paymux::Received::Accepted { notices: 1 });
+    }
+    assert_eq!(frail.payments.intent(&id).await.unwrap().attempts().len(), 1);
+    frail.mended().await;
+    let now = frail.payments.intent(&id).await.unwrap();
+    assert_eq!(now.attempts().len(), 2, "the processor says it once: {now:?}");
 }

@@ -446,3 +446,6 @@ impl NextAction {
             .map(|action| action.expose())
     }
 }
+
+#[cfg(test)]
+mod tests;

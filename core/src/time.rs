@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Fault};
 use crate::text::from_text;
 
-/// A point in time in UTC, to the millisecond. Written as RFC 3339, and past the year 9999 as `253402300800000 ms`.
+/// 0000-01-01T00:00:00Z in milliseconds: RFC 3339 writes no time before.
+const YEAR_ZERO: i64 = -62_167_219_200_000;
+
+/// A point in time in UTC, to the millisecond. Written as RFC 3339, and outside of the years 0 to 9999 as
+/// `253402300800000 ms`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
@@ -58,9 +62,9 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.0) {
-            Ok(time) => write!(f, "{time:.3}"),
-            Err(_) => write!(f, "{} ms", self.0),
+        match jiff::Timestamp::from_millisecond(self.0.max(YEAR_ZERO)) {
+            Ok(time) if self.0 >= YEAR_ZERO => write!(f, "{time:.3}"),
+            Ok(_) | Err(_) => write!(f, "{} ms", self.0),
         }
     }
 }
@@ -75,13 +79,16 @@ impl FromStr for Timestamp {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        // A time past the calendar's end is written as its milliseconds.
+        // A time beyond the calendar is written as its milliseconds.
         if let Some(millis) = text.strip_suffix(" ms").and_then(|millis| millis.parse().ok()) {
             return Ok(Self(millis));
         }
-        text.parse::<jiff::Timestamp>()
+        // RFC 3339 has years of four digits and no sign.
+        let unsigned = Some(text).filter(|text| !text.trim_start().starts_with(['-', '+']));
+        unsigned
+            .and_then(|text| text.parse::<jiff::Timestamp>().ok())
             .map(|time| Self(time.as_millisecond()))
-            .map_err(|_| {
+            .ok_or_else(|| {
                 Error::invalid(Fault::new(
                     "time",
                     "not a point in time",
@@ -133,6 +140,9 @@ mod tests {
             253_402_300_800_000,
             i64::MAX,
             i64::MIN,
+            YEAR_ZERO,
+            YEAR_ZERO - 1,
+            -377_705_023_201_001,
         ] {
             let time = Timestamp::from_millis(millis);
             assert_eq!(time.to_string().parse::<Timestamp>().unwrap(), time);
@@ -141,5 +151,17 @@ mod tests {
             Timestamp::from_millis(1_700_000_000_120).to_string(),
             "2023-11-14T22:13:20.120Z"
         );
+        assert_eq!(
+            Timestamp::from_millis(YEAR_ZERO).to_string(),
+            "0000-01-01T00:00:00.000Z"
+        );
+        for text in [
+            "-009999-01-02T01:59:58.999Z",
+            "+002026-01-31T12:00:00Z",
+            "",
+            "now",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
     }
 }

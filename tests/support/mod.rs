@@ -335,11 +335,12 @@ pub(crate) struct Recorder {
     /// How many commits it still takes before it takes none.
     takes: Arc<Mutex<Option<usize>>>,
     meanwhile: Meanwhile,
+    before_next_sync: Meanwhile,
 }
 
 type Deed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What is done between a look-up and its answer, once.
+/// What is done once, beside what the store is asked.
 #[derive(Clone, Default)]
 struct Meanwhile(Arc<Mutex<Option<Deed>>>);
 
@@ -356,7 +357,13 @@ impl Recorder {
             committed: Arc::default(),
             takes: Arc::default(),
             meanwhile: Meanwhile::default(),
+            before_next_sync: Meanwhile::default(),
         }
+    }
+
+    /// Has `what` happen before a worker that has asked writes when it asks next, if at all.
+    pub(crate) fn before_next_sync(&self, what: impl Future<Output = ()> + Send + 'static) {
+        *self.before_next_sync.0.lock().unwrap() = Some(Box::pin(what));
     }
 
     /// Has `what` happen after the next look-up has read, and before its reader goes on.
@@ -430,6 +437,13 @@ impl Store for Recorder {
         if !self.takes() {
             let error = StoreError::new(StoreErrorKind::Unavailable, "the store is down");
             return Err(CommitError::NotCommitted(error));
+        }
+        let syncs = |job: &JobWrite| job.key().queue == Queue::Sync;
+        if batch.puts.is_empty() && batch.jobs.iter().any(syncs) {
+            let before = self.before_next_sync.0.lock().unwrap().take();
+            if let Some(before) = before {
+                before.await;
+            }
         }
         let receipt = self.store.commit(tenant, batch).await?;
         self.committed

@@ -307,3 +307,6 @@ impl Echoes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,10 +12,11 @@ use super::payments::{Confirm, Payments};
 use super::route::{Ask, Opened};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::PaymentIntentId;
-use crate::intent::{self, Command, Intent, IntentStatus, PaymentIntent, PlanRecord};
+use crate::intent::{self, Command, Intent, IntentStatus, NewIntent, PaymentIntent, PlanRecord};
 use crate::method::PaymentMethod;
 use crate::outcome::{PaymentOutcome, Reply};
 use crate::risk::RiskVerdict;
+use crate::store::RowKey;
 use crate::tenant::Tenant;
 
 impl Payments {
@@ -94,7 +95,7 @@ impl Payments {
         match engine.commit(&self.tenant, work).await {
             Ok(()) => {
                 let driven = self.drive(after, Drive::first(id, connector, call)).await;
-                Ok(Reply::first(self.outcome(driven).await?))
+                self.told(&claimed, driven).await
             }
             Err(CommitFailure::InDoubt) => {
                 let driven = Driven::in_doubt(after);
@@ -105,6 +106,33 @@ impl Payments {
                 None => Err(failure.into()),
             },
         }
+    }
+
+    /// Goes on with the payment that a key made, of which nothing was executed. One that another request has paid or
+    /// ended since is given as it stands.
+    pub(crate) async fn confirm_made(
+        &self,
+        claimed: Claimed,
+        target: RowKey,
+        new: &NewIntent,
+        with: Confirm,
+    ) -> Result<Reply<PaymentOutcome>> {
+        let made = self.engine.load::<Intent>(&self.tenant, target.id).await?;
+        let made = made.ok_or_else(|| Error::not_found("id", "payment"))?;
+        if made.state.status != IntentStatus::Created || made.state.open_op.is_some() {
+            let outcome = self.engine.payment_outcome(&self.tenant, &made, None).await?;
+            return Ok(Reply::replayed(outcome));
+        }
+        if made.state.amount != new.amount {
+            let message = format!(
+                "the payment that this key made is over {} by now: confirm it with Payments::confirm",
+                made.state.amount
+            );
+            return Err(Error::new(ErrorKind::Stale, message));
+        }
+        let state = made.state.clone();
+        self.confirm_state(claimed.again(), Some(made), state, with, None)
+            .await
     }
 
     /// Closes the live attempt for another one. Whatever refuses that one speaks before it.

@@ -50,6 +50,27 @@ pub(crate) struct Driven {
     /// The last answer's action, with what no row keeps of it.
     pub(crate) action: Option<Action>,
     pub(crate) first_write: FirstWrite,
+    pub(crate) writer: Writer,
+}
+
+/// Who wrote how an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writer {
+    Itself,
+    /// Another worker had taken over.
+    Another,
+}
+
+/// What follows an outcome that was written.
+pub(crate) enum Next<D> {
+    Drive(D),
+    Nothing(Writer),
+}
+
+impl<D> Next<D> {
+    pub(crate) fn of(next: Option<D>) -> Self {
+        next.map_or(Self::Nothing(Writer::Itself), Self::Drive)
+    }
 }
 
 /// Whether an operation's first write is in the store.
@@ -104,8 +125,13 @@ impl Inner {
                 .await;
             loaded = after;
             match next {
-                Some(next) => drive = next,
-                None => return Driven::to(loaded, action),
+                Next::Drive(next) => drive = next,
+                Next::Nothing(writer) => {
+                    return Driven {
+                        writer,
+                        ..Driven::to(loaded, action)
+                    };
+                }
             }
         }
     }
@@ -116,7 +142,7 @@ impl Inner {
         tenant: &Tenant,
         loaded: Loaded<RefundState>,
         drive: RefundDrive,
-    ) -> Loaded<RefundState> {
+    ) -> (Loaded<RefundState>, Writer) {
         let (mut loaded, mut drive) = (loaded, drive);
         loop {
             let outcome = drive.call.send(self, tenant, &drive.connector).await;
@@ -126,8 +152,8 @@ impl Inner {
                 .await;
             loaded = after;
             match next {
-                Some(next) => drive = next,
-                None => return loaded,
+                Next::Drive(next) => drive = next,
+                Next::Nothing(writer) => return (loaded, writer),
             }
         }
     }
@@ -290,14 +316,14 @@ impl Inner {
         operation: OperationId,
         lease: Lease,
         news: News,
-    ) -> (Loaded<Intent>, Option<Drive>) {
+    ) -> (Loaded<Intent>, Next<Drive>) {
         let mut current = loaded;
         let written = self
             .try_to_write_outcome(tenant, &mut current, connector, operation, lease, news)
             .await;
         let next = written.unwrap_or_else(|error| {
             tracing::error!(%operation, %error, "an outcome couldn't be written: recovery will ask again");
-            None
+            Next::Nothing(Writer::Itself)
         });
         (current, next)
     }
@@ -312,7 +338,7 @@ impl Inner {
         operation: OperationId,
         lease: Lease,
         news: News,
-    ) -> Result<Option<Drive>> {
+    ) -> Result<Next<Drive>> {
         let mut lease = Some(lease);
         for _ in 0..WRITE_TRIES {
             let source = if lease.is_some() {
@@ -341,7 +367,7 @@ impl Inner {
                 next
             });
             if events.is_empty() && lease.is_none() {
-                return Ok(None);
+                return Ok(Next::Nothing(Writer::Another));
             }
             let mut work = self.work();
             if let Some(lease) = &lease {
@@ -351,14 +377,17 @@ impl Inner {
             match self.write_intent(tenant, work, Some(current), &events).await {
                 Ok(after) => {
                     *current = after;
-                    return Ok(next.flatten());
+                    return Ok(match lease {
+                        Some(_) => Next::of(next.flatten()),
+                        None => Next::Nothing(Writer::Another),
+                    });
                 }
                 Err(CommitFailure::Conflict(_)) => *current = self.reload(tenant, current).await?,
                 Err(CommitFailure::Fenced) => {
                     *current = self.reload(tenant, current).await?;
                     // That this worker sent nothing says nothing about what the other one sent.
                     if let News::NotExecuted { .. } = news {
-                        return Ok(None);
+                        return Ok(Next::Nothing(Writer::Another));
                     }
                     lease = None;
                 }
@@ -462,6 +491,7 @@ impl Driven {
             loaded,
             action,
             first_write: FirstWrite::Done,
+            writer: Writer::Itself,
         }
     }
 

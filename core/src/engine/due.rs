@@ -48,7 +48,8 @@ impl Inner {
             }
             None => Duration::ZERO,
         };
-        self.later(claim, self.policy.recheck.max(pause)).await?;
+        self.later_of(claim, &loaded, self.policy.recheck.max(pause))
+            .await?;
         if let Some(attempt) = wanted(&loaded.state) {
             if compensations_in_vain(&loaded.state, &attempt) == 0 {
                 return self.compensate(&claim.tenant, loaded, &attempt).await;
@@ -65,7 +66,7 @@ impl Inner {
         }
         match (loaded.state.status, loaded.state.scheduled_method.clone()) {
             // A person's approval makes it due again.
-            (IntentStatus::Scheduled, _) if loaded.state.is_held() => self.drop_job(claim).await,
+            (IntentStatus::Scheduled, _) if loaded.state.is_held() => self.drop_job_of(claim, &loaded).await,
             (IntentStatus::Scheduled, Some(method)) => {
                 let plan = match self.route(&claim.tenant, &loaded.state, &method).await {
                     Ok(plan) => plan,
@@ -86,7 +87,7 @@ impl Inner {
                 let loaded = self.lower_no_connector(&claim.tenant, loaded).await?;
                 self.confirm_scheduled(&claim.tenant, loaded, method, plan).await
             }
-            (_, _) => self.drop_job(claim).await,
+            (_, _) => self.drop_job_of(claim, &loaded).await,
         }
     }
 
@@ -285,13 +286,13 @@ impl Inner {
             IntentStatus::Created
             | IntentStatus::Scheduled
             | IntentStatus::RequiresAction
-            | IntentStatus::Processing => self.later(claim, self.ever_longer(due)).await,
+            | IntentStatus::Processing => self.later_of(claim, &loaded, self.ever_longer(due)).await,
             IntentStatus::Authorized
             | IntentStatus::Captured
             | IntentStatus::Succeeded
             | IntentStatus::Voided
             | IntentStatus::Cancelled
-            | IntentStatus::Failed => self.drop_job(claim).await,
+            | IntentStatus::Failed => self.drop_job_of(claim, &loaded).await,
         }
     }
 

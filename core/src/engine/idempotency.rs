@@ -94,6 +94,15 @@ impl fmt::Debug for IdempotencyKey {
 pub(crate) struct Claimed {
     pub(crate) unique: UniqueKey,
     pub(crate) fingerprint: String,
+    bound: Bound,
+}
+
+/// What a key is bound to when its verb begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    ToNothing,
+    /// To what the verb goes on with, as it was read: whoever is faster changes that.
+    ToItsOwn,
 }
 
 /// What a key's record says.
@@ -106,6 +115,8 @@ pub(crate) enum Stage {
     Open,
     /// The result is kept, byte for byte.
     Done,
+    /// Nothing was executed: the key goes on with the same resource.
+    Again,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -136,7 +147,17 @@ pub(crate) enum Before<A> {
     /// Its result.
     Done(Kept<A>),
     /// It isn't done: this is what it is about.
-    Underway(Stage, RowKey),
+    Underway(Progress, RowKey),
+    /// Nothing was executed for it: it goes on with this.
+    Again(RowKey),
+}
+
+/// Of a key whose result isn't kept yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    InFlight,
+    /// The outcome is unknown: the resource is given as it stands.
+    Unknown,
 }
 
 /// The result of a key.
@@ -156,23 +177,39 @@ impl Claimed {
         Ok(Self {
             unique: UniqueKey::new(Scope::Idempotency, format!("{verb}/{}", key.as_str())),
             fingerprint,
+            bound: Bound::ToNothing,
         })
+    }
+
+    /// The same, for a key that goes on with what it is bound to.
+    pub(crate) fn again(self) -> Self {
+        Self {
+            bound: Bound::ToItsOwn,
+            ..self
+        }
     }
 
     /// The record of the first write.
     pub(crate) fn started(&self, target: RowKey, at: Timestamp) -> Result<UniqueWrite> {
-        Ok(UniqueWrite::Renew {
-            unique: record(&self.key_use(), target, Written::InProgress)?,
-            expired_by: at,
-        })
+        let unique = record(&self.key_use(), target, Written::InProgress)?;
+        Ok(self.written(unique, at))
     }
 
     /// The record of a verb that was done in its only write.
     pub(crate) fn done_at_once(&self, row: &Row, keeping: Keeping) -> Result<UniqueWrite> {
-        Ok(UniqueWrite::Renew {
-            unique: record(&self.key_use(), row.key, Written::Done(row, keeping))?,
-            expired_by: keeping.at,
-        })
+        let unique = record(&self.key_use(), row.key, Written::Done(row, keeping))?;
+        Ok(self.written(unique, keeping.at))
+    }
+
+    fn written(&self, unique: Unique, at: Timestamp) -> UniqueWrite {
+        match self.bound {
+            Bound::ToNothing => UniqueWrite::Renew {
+                unique,
+                expired_by: at,
+            },
+            // Its resource's version guards it.
+            Bound::ToItsOwn => UniqueWrite::Replace(unique),
+        }
     }
 
     /// What the operation carries, so that its outcome completes the record.
@@ -184,29 +221,31 @@ impl Claimed {
     }
 }
 
-/// What a record is written with. Only a result has a time that ends: while the operation is open or its outcome
+/// What a record is written with. Only what has ended has a time that ends: while the operation is open or its outcome
 /// unknown, a key stays bound.
 enum Written<'a> {
     InProgress,
     Open,
     Done(&'a Row, Keeping),
+    Again(Keeping),
 }
 
 /// A record: its head as one line of JSON, then the row's body as it was.
 fn record(used: &KeyUse, target: RowKey, written: Written<'_>) -> Result<Unique> {
-    let (stage, kept) = match written {
-        Written::InProgress => (Stage::InProgress, None),
-        Written::Open => (Stage::Open, None),
-        Written::Done(row, keeping) => (Stage::Done, Some((row, keeping))),
+    let (stage, kept, keeping) = match written {
+        Written::InProgress => (Stage::InProgress, None, None),
+        Written::Open => (Stage::Open, None, None),
+        Written::Done(row, keeping) => (Stage::Done, Some(row), Some(keeping)),
+        Written::Again(keeping) => (Stage::Again, None, Some(keeping)),
     };
     let head = Record {
         fingerprint: used.fingerprint.clone(),
         stage,
-        version: kept.map_or(0, |(row, _)| row.version),
+        version: kept.map_or(0, |row| row.version),
         schema: SCHEMA,
-        kept_at: kept.map(|(_, keeping)| keeping.at),
+        kept_at: keeping.filter(|_| kept.is_some()).map(|keeping| keeping.at),
     };
-    let body = kept.map_or(&[][..], |(row, _)| &row.body);
+    let body = kept.map_or(&[][..], |row| &row.body);
     let head = encode(&head)?;
     let mut bytes = Vec::with_capacity(head.len() + 1 + body.len());
     bytes.extend_from_slice(&head);
@@ -216,7 +255,7 @@ fn record(used: &KeyUse, target: RowKey, written: Written<'_>) -> Result<Unique>
         key: UniqueKey::new(Scope::Idempotency, &used.name),
         target: Some(target),
         bytes: bytes.into(),
-        expires_at: kept.and_then(|(_, keeping)| keeping.expires_at),
+        expires_at: keeping.and_then(|keeping| keeping.expires_at),
     })
 }
 
@@ -266,7 +305,9 @@ impl Inner {
                 };
                 Ok(Before::Done(Kept { first, shown }))
             }
-            stage @ (Stage::InProgress | Stage::Open) => Ok(Before::Underway(stage, target)),
+            Stage::InProgress => Ok(Before::Underway(Progress::InFlight, target)),
+            Stage::Open => Ok(Before::Underway(Progress::Unknown, target)),
+            Stage::Again => Ok(Before::Again(target)),
         }
     }
 }
@@ -290,6 +331,9 @@ pub(crate) fn conclude(used: &KeyUse, conclusion: Conclusion<'_>) -> Result<Uniq
         Conclusion::Done(row, keeping) => {
             UniqueWrite::Replace(record(used, row.key, Written::Done(row, keeping))?)
         }
+        Conclusion::Again(target, keeping) => {
+            UniqueWrite::Replace(record(used, target, Written::Again(keeping))?)
+        }
     })
 }
 
@@ -298,6 +342,8 @@ pub(crate) fn conclude(used: &KeyUse, conclusion: Conclusion<'_>) -> Result<Uniq
 pub(crate) enum Conclusion<'a> {
     /// Nothing was executed: the same key may try again.
     Freed,
+    /// Nothing was executed: the same key tries again with what it made.
+    Again(RowKey, Keeping),
     /// The outcome is unknown.
     Open(RowKey),
     /// With this result.
@@ -333,10 +379,21 @@ fn row_of(key: RowKey, head: &Record, body: &[u8]) -> Row {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+
     use super::*;
     use crate::engine::aggregate::tests::reads_back;
+    use crate::engine::{ConnectorMap, Orchestrator, Policy};
     use crate::intent::Intent;
     use crate::intent::tests::scene::Scene;
+    use crate::runtime::Runtime;
+    use crate::store::{
+        Backlog, Batch, Claim, ClaimRequest, CommitError, CommitId, Query, Queue, Receipt, Resolved,
+        Retention, Store, StoreError, StoredEvent,
+    };
 
     fn records() -> Vec<Unique> {
         let scene = Scene::authorized();
@@ -354,7 +411,13 @@ mod tests {
             at: Timestamp::from_secs(1_000),
             expires_at: None,
         };
-        [Written::InProgress, Written::Open, Written::Done(&row, keeping)]
+        let written = [
+            Written::InProgress,
+            Written::Open,
+            Written::Done(&row, keeping),
+            Written::Again(keeping),
+        ];
+        written
             .map(|written| record(&used, loaded.state.key(), written).unwrap())
             .into()
     }
@@ -366,9 +429,10 @@ mod tests {
             .map(|unique| String::from_utf8(unique.bytes.to_vec()).unwrap())
             .collect();
         reads_back("idempotency.json", &kept);
-        for (unique, stage) in records()
-            .iter()
-            .zip([Stage::InProgress, Stage::Open, Stage::Done])
+        for (unique, stage) in
+            records()
+                .iter()
+                .zip([Stage::InProgress, Stage::Open, Stage::Done, Stage::Again])
         {
             let (target, head, body) = read(unique).unwrap();
             assert_eq!((head.stage, head.schema), (stage, SCHEMA));
@@ -397,5 +461,210 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    /// A record and the payment that it is about, as a store would hold them.
+    #[derive(Debug)]
+    struct Shelf {
+        unique: Unique,
+        row: Row,
+    }
+
+    #[async_trait]
+    impl Store for Shelf {
+        async fn load(&self, _: &Tenant, keys: &[RowKey]) -> Result<Vec<Option<Row>>, StoreError> {
+            let found = |key: &RowKey| (*key == self.row.key).then(|| self.row.clone());
+            Ok(keys.iter().map(found).collect())
+        }
+        async fn lookup(&self, _: &Tenant, key: &UniqueKey) -> Result<Option<Unique>, StoreError> {
+            Ok((*key == self.unique.key).then(|| self.unique.clone()))
+        }
+        async fn locate(&self, _: &UniqueKey) -> Result<Option<(Tenant, RowKey)>, StoreError> {
+            Ok(None)
+        }
+        async fn find(&self, _: &Tenant, _: &Query) -> Result<Vec<Row>, StoreError> {
+            Ok(Vec::new())
+        }
+        async fn events(
+            &self,
+            _: &Tenant,
+            _: RowKey,
+            _: u64,
+            _: u32,
+        ) -> Result<Vec<StoredEvent>, StoreError> {
+            Ok(Vec::new())
+        }
+        async fn commit(&self, _: &Tenant, _: &Batch) -> Result<Receipt, CommitError> {
+            Err(CommitError::NotCommitted(StoreError::rejected("it is only read")))
+        }
+        async fn resolve(&self, _: &Tenant, _: CommitId) -> Result<Resolved, StoreError> {
+            Ok(Resolved::Absent)
+        }
+        async fn claim_due(&self, _: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
+            Ok(Vec::new())
+        }
+        async fn backlog(&self, _: Queue) -> Result<Backlog, StoreError> {
+            Ok(Backlog::default())
+        }
+        async fn purge(&self, _: &Retention, _: u32) -> Result<u64, StoreError> {
+            Ok(0)
+        }
+    }
+
+    fn claimed(request: &str) -> Claimed {
+        Claimed::new("confirm", &IdempotencyKey::new("order-1").unwrap(), &request).unwrap()
+    }
+
+    fn of_version(version: u64) -> Row {
+        let state = Scene::authorized().state;
+        let loaded = Loaded {
+            state,
+            version,
+            sequence: 7,
+        };
+        loaded.encode().unwrap()
+    }
+
+    const KEPT_AT: Timestamp = Timestamp::from_secs(1_000);
+
+    /// An engine whose store holds this for the key, `secs` after a result was kept. A result is shown as it was for
+    /// 100 seconds; the payment has been written once more since.
+    async fn engine(written: Written<'_>, secs: u64) -> Arc<Inner> {
+        let row = of_version(4);
+        let unique = record(&claimed("a").key_use(), row.key, written).unwrap();
+        let (runtime, clock) = Runtime::test(7);
+        clock.jump_to(KEPT_AT.after(Duration::from_secs(secs)));
+        let mut policy = Policy::new();
+        policy.body_ttl = Duration::from_secs(100);
+        let builder = Orchestrator::builder(Shelf { unique, row }, ConnectorMap::private(), runtime);
+        builder.policy(policy).build().await.unwrap().inner
+    }
+
+    /// For how long a key is bound, in seconds.
+    fn kept_for(life: Option<u64>) -> Keeping {
+        Keeping {
+            at: KEPT_AT,
+            expires_at: life.map(|secs| KEPT_AT.after(Duration::from_secs(secs))),
+        }
+    }
+
+    async fn before(engine: &Inner, request: &str) -> Result<Before<Intent>> {
+        engine
+            .before(&Tenant::test("acme").unwrap(), &claimed(request))
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_result_is_shown_as_it_was_and_later_as_it_stands() {
+        let row = of_version(3);
+        for (secs, shown) in [(0, 3), (99, 3), (100, 4), (101, 4)] {
+            let engine = engine(Written::Done(&row, kept_for(None)), secs).await;
+            let Before::Done(kept) = before(&engine, "a").await.unwrap() else {
+                panic!("it is done")
+            };
+            assert_eq!((kept.first.version, kept.shown.version), (3, shown), "{secs}");
+            let error = before(&engine, "b").await.unwrap_err();
+            assert_eq!(error.kind(), &ErrorKind::IdempotencyMismatch);
+        }
+        let done = record(
+            &claimed("a").key_use(),
+            row.key,
+            Written::Done(&row, kept_for(None)),
+        )
+        .unwrap();
+        assert_eq!(read(&done).unwrap().2, row.body);
+    }
+
+    #[tokio::test]
+    async fn what_isn_t_done_is_under_way_and_another_key_is_free() {
+        for (written, progress) in [
+            (Written::InProgress, Progress::InFlight),
+            (Written::Open, Progress::Unknown),
+        ] {
+            let engine = engine(written, 9).await;
+            let found = before(&engine, "a").await.unwrap();
+            let expected = (progress, of_version(4).key);
+            assert!(
+                matches!(found, Before::Underway(progress, key) if (progress, key) == expected),
+                "{found:?}"
+            );
+            let tenant = Tenant::test("acme").unwrap();
+            assert!(engine.is_used(&tenant, &claimed("a").unique).await.unwrap());
+            let other = Claimed::new("capture", &IdempotencyKey::new("order-1").unwrap(), &"a").unwrap();
+            assert!(!engine.is_used(&tenant, &other.unique).await.unwrap());
+            let found = engine.before::<Intent>(&tenant, &other).await.unwrap();
+            assert!(matches!(found, Before::Nothing), "{found:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_of_which_nothing_was_executed_goes_on_with_what_it_made_until_its_time_is_up() {
+        let of_it = of_version(4).key;
+        for (secs, bound) in [(49, true), (50, false)] {
+            let engine = engine(Written::Again(kept_for(Some(50))), secs).await;
+            let found = before(&engine, "a").await.unwrap();
+            let goes_on = matches!(found, Before::Again(key) if key == of_it);
+            assert_eq!(goes_on, bound, "{secs}: {found:?}");
+        }
+        let target = of_version(3).key;
+        let first = claimed("a").started(target, KEPT_AT).unwrap();
+        assert!(matches!(first, UniqueWrite::Renew { .. }), "{first:?}");
+        let again = claimed("a").again().started(target, KEPT_AT).unwrap();
+        assert!(matches!(again, UniqueWrite::Replace(_)), "{again:?}");
+    }
+
+    #[tokio::test]
+    async fn a_key_is_bound_until_its_time_is_up() {
+        let (row, tenant) = (of_version(3), Tenant::test("acme").unwrap());
+        for (secs, bound) in [(49, true), (50, false), (51, false)] {
+            let engine = engine(Written::Done(&row, kept_for(Some(50))), secs).await;
+            assert_eq!(
+                engine.is_used(&tenant, &claimed("a").unique).await.unwrap(),
+                bound
+            );
+            let found = before(&engine, "a").await.unwrap();
+            assert_eq!(matches!(found, Before::Done(_)), bound, "{secs}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_off_a_request_s_headers() {
+        let with = |value: &[u8]| {
+            let value = http::HeaderValue::from_bytes(value).unwrap();
+            HeaderMap::from_iter([(http::HeaderName::from_static(IdempotencyKey::HEADER), value)])
+        };
+        let key = |value: &[u8]| IdempotencyKey::from_headers(&with(value)).unwrap();
+        assert_eq!(key(b"order-1").unwrap().as_str(), "order-1");
+        assert_eq!(
+            IdempotencyKey::require(&with(b"order-1")).unwrap().as_str(),
+            "order-1"
+        );
+        assert_eq!(
+            format!("{:?}", key(b"order-1").unwrap()),
+            "IdempotencyKey(\"order-1\")"
+        );
+        for none in [with(b""), with(b"  "), HeaderMap::new()] {
+            assert_eq!(IdempotencyKey::from_headers(&none).unwrap(), None);
+            assert_eq!(
+                IdempotencyKey::require(&none).unwrap_err().kind(),
+                &ErrorKind::Invalid
+            );
+        }
+        for bad in [&b"\xff"[..], b"a\tb", &[b'k'; 256]] {
+            assert!(
+                IdempotencyKey::from_headers(&with(bad)).is_err()
+                    && IdempotencyKey::require(&with(bad)).is_err()
+            );
+        }
+        for (key, holds) in [
+            (" ", false),
+            ("", false),
+            (" ~", true),
+            ("\u{7f}", false),
+            ("\u{1f}", false),
+        ] {
+            assert_eq!(IdempotencyKey::new(key).is_ok(), holds, "{key:?}");
+        }
+        assert!(IdempotencyKey::new("k".repeat(255)).is_ok());
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use super::Inner;
 use super::aggregate::encode;
 use super::commit::{CommitFailure, unreadable};
-use super::drive::WRITE_TRIES;
+use super::drive::{FirstWrite, WRITE_TRIES};
 use super::notice::{NoticeStage, StoredNotice, name_of, notice_index, notice_row};
 use super::operate::stale;
 use super::payments::Payments;
@@ -29,6 +29,7 @@ use crate::store::{
     UniqueKey, UniqueWrite,
 };
 use crate::tenant::Tenant;
+use crate::time::Timestamp;
 
 const PARKED_TRIES: u32 = 20;
 
@@ -411,8 +412,10 @@ impl Inner {
                     standing,
                     reading: Reading::Told,
                 };
-                self.merge_news(tenant, &loaded, news).await?;
-                Ok(Applied::Done)
+                match self.merge_news(tenant, &loaded, news).await? {
+                    (_, FirstWrite::Done) => Ok(Applied::Done),
+                    (_, FirstWrite::InDoubt) => Ok(Applied::Nothing),
+                }
             }
         }
     }
@@ -458,15 +461,22 @@ impl Inner {
     }
 
     /// What a hint told of may not have been in the read that it caused: it is read once more when the account's reads
-    /// have settled.
+    /// have settled. The hints of one such period share one read, at the end of the next: nobody is at it while they
+    /// come.
     async fn read_once_settled(&self, tenant: &Tenant, connector: &Connector, row: RowKey) -> Result<()> {
+        let mut work = self.work();
+        let quiet = i64::try_from(self.quiet(connector).as_millis()).unwrap_or(i64::MAX);
+        if quiet == 0 {
+            return Ok(());
+        }
+        let period = work.at.as_millis().div_euclid(quiet);
         let key = JobKey {
             queue: Queue::Sync,
             row,
-            child: uuid::Uuid::nil(),
+            child: uuid::Uuid::from_u64_pair(quiet.unsigned_abs(), period.unsigned_abs()),
         };
-        let mut work = self.work();
-        work.put_job(key, Due::After(self.quiet(connector)));
+        let due = Timestamp::from_millis(quiet.saturating_mul(period.saturating_add(2)));
+        work.put_job(key, Due::At(due));
         Ok(self.commit(tenant, work).await?)
     }
 

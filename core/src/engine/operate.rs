@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::aggregate::{Aggregate, Loaded};
 use super::call::Call;
 use super::commit::CommitFailure;
-use super::drive::{Drive, Driven, FirstWrite, Sending};
-use super::idempotency::{Before, Claimed, IdempotencyKey, Stage};
+use super::drive::{Drive, Driven, FirstWrite, Sending, Writer};
+use super::idempotency::{Before, Claimed, IdempotencyKey, Progress};
 use super::operation::OpRequest;
 use super::payments::Payments;
 use crate::connector::Connector;
@@ -74,25 +74,41 @@ impl Payments {
 
     /// What a key got before, as a payment's outcome.
     pub(crate) async fn replay_payment(&self, claimed: &Claimed) -> Result<Option<Reply<PaymentOutcome>>> {
-        let loaded = match self.engine.before::<Intent>(&self.tenant, claimed).await? {
-            Before::Nothing => return Ok(None),
+        let before = self.engine.before::<Intent>(&self.tenant, claimed).await?;
+        self.replayed(before).await
+    }
+
+    pub(crate) async fn replayed(&self, before: Before<Intent>) -> Result<Option<Reply<PaymentOutcome>>> {
+        let loaded = match before {
+            Before::Nothing | Before::Again(_) => return Ok(None),
             Before::Done(kept) => kept.shown,
-            Before::Underway(stage, target) => self.underway(stage, target).await?,
+            Before::Underway(progress, target) => self.underway(progress, target).await?,
         };
         let outcome = self.engine.payment_outcome(&self.tenant, &loaded, None).await?;
         Ok(Some(Reply::replayed(outcome)))
     }
 
     /// In flight: in progress. Unknown: as it stands.
-    async fn underway(&self, stage: Stage, target: RowKey) -> Result<Loaded<Intent>> {
+    async fn underway(&self, progress: Progress, target: RowKey) -> Result<Loaded<Intent>> {
         let loaded = self.engine.load::<Intent>(&self.tenant, target.id).await?;
-        match (stage, loaded) {
-            (Stage::Open | Stage::Done, Some(loaded)) => Ok(loaded),
-            (Stage::InProgress, Some(loaded)) => Err(Error::in_progress(
+        match (progress, loaded) {
+            (Progress::Unknown, Some(loaded)) => Ok(loaded),
+            (Progress::InFlight, Some(loaded)) => Err(Error::in_progress(
                 loaded.state.open_op.as_ref().map(|open| open.id),
             )),
             (_, None) => Err(Error::not_found("id", "payment")),
         }
+    }
+
+    /// What a caller is told of what was driven for it. Where another worker wrote the outcome, that is what every
+    /// repetition gets.
+    pub(crate) async fn told(&self, claimed: &Claimed, driven: Driven) -> Result<Reply<PaymentOutcome>> {
+        if driven.writer == Writer::Another
+            && let Ok(Some(reply)) = self.replay_payment(claimed).await
+        {
+            return Ok(Reply::first(reply.outcome));
+        }
+        Ok(Reply::first(self.outcome(driven).await?))
     }
 
     pub(crate) async fn connector(&self, account: &crate::AccountRef) -> Result<Arc<Connector>> {
@@ -128,14 +144,14 @@ impl Payments {
         let verb = plain(verb);
         let loaded = self.load(id).await?;
         match self.engine.before::<Intent>(&self.tenant, &claimed).await? {
-            Before::Nothing => {}
+            Before::Nothing | Before::Again(_) => {}
             Before::Done(kept) => {
                 let first = with_operation(kept.first, &claimed)?;
                 let loaded = kept.shown;
                 return Ok(Reply::replayed(Operated { loaded, ..first }));
             }
-            Before::Underway(stage, target) => {
-                let loaded = self.underway(stage, target).await?;
+            Before::Underway(progress, target) => {
+                let loaded = self.underway(progress, target).await?;
                 return Ok(Reply::replayed(with_operation(loaded, &claimed)?));
             }
         }
@@ -190,8 +206,14 @@ impl Payments {
                 payload,
             )
             .await?;
+        let mut loaded = driven.loaded;
+        if driven.writer == Writer::Another
+            && let Ok(Before::Done(kept)) = self.engine.before::<Intent>(&self.tenant, &claimed).await
+        {
+            loaded = kept.shown;
+        }
         Ok(Reply::first(Operated {
-            loaded: driven.loaded,
+            loaded,
             operation,
             first_write: driven.first_write,
         }))
@@ -258,7 +280,7 @@ impl Payments {
     async fn lost_race(&self, seen: &Loaded<Intent>, claimed: Option<&Claimed>) -> Error {
         if let Some(claimed) = claimed {
             match self.engine.before::<Intent>(&self.tenant, claimed).await {
-                Ok(Before::Nothing) => {}
+                Ok(Before::Nothing | Before::Again(_)) => {}
                 Ok(Before::Done(_) | Before::Underway(..)) => return Error::in_progress(None),
                 Err(error) => return error,
             }

@@ -165,7 +165,7 @@ impl Payments {
         match self.engine.before::<Intent>(&self.tenant, &claimed).await? {
             Before::Done(kept) => return Ok(Reply::replayed(kept.shown.view())),
             Before::Underway(..) => return Err(Error::in_progress(None)),
-            Before::Nothing => {}
+            Before::Nothing | Before::Again(_) => {}
         }
         self.check_new(&new, method.as_ref())?;
         let planned = self.planned(&claimed, self.new_state(new, None, method)).await?;
@@ -175,7 +175,7 @@ impl Payments {
             Ok(()) => Ok(Reply::first(value)),
             Err(failure) => match self.engine.before::<Intent>(&self.tenant, &claimed).await? {
                 Before::Done(kept) => Ok(Reply::replayed(kept.shown.view())),
-                Before::Underway(..) | Before::Nothing => Err(failure.into()),
+                Before::Underway(..) | Before::Nothing | Before::Again(_) => Err(failure.into()),
             },
         }
     }
@@ -226,7 +226,11 @@ impl Payments {
     ) -> Result<Reply<PaymentOutcome>> {
         let with = with.into();
         let claimed = Claimed::new("create_and_confirm", key, &(&new, &with))?;
-        if let Some(reply) = self.replay_payment(&claimed).await? {
+        let before = self.engine.before::<Intent>(&self.tenant, &claimed).await?;
+        if let Before::Again(target) = before {
+            return self.confirm_made(claimed, target, &new, with).await;
+        }
+        if let Some(reply) = self.replayed(before).await? {
             return Ok(reply);
         }
         new.check(self.limits(new.amount.currency()))?;

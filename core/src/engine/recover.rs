@@ -11,7 +11,7 @@ use super::Inner;
 use super::aggregate::{Aggregate, Loaded};
 use super::call::Call;
 use super::commit::{CommitFailure, unreadable};
-use super::drive::{Drive, Lease, Sending, WRITE_TRIES};
+use super::drive::{Drive, FirstWrite, Lease, Next, Sending, WRITE_TRIES};
 use super::operate::stale;
 use super::operator::SETTLED_BY_HAND;
 use super::payments::Payments;
@@ -26,7 +26,7 @@ use crate::intent::{
 use crate::panics::{Panicked, caught_async};
 use crate::refund::{self, RefundNews, RefundState};
 use crate::secret::Volatile;
-use crate::store::{Claim, ClaimRequest, Due, JobWrite, Query, Queue, RowKind};
+use crate::store::{Claim, ClaimRequest, Due, JobWrite, Precondition, Query, Queue, RowKind};
 use crate::tenant::Tenant;
 
 /// How much due work was done.
@@ -194,28 +194,44 @@ impl Inner {
 
     /// Finishes a job that has nothing to do any more.
     pub(crate) async fn drop_job(&self, claim: &Claim) -> Result<()> {
-        self.rewrite_job(claim, JobWrite::Done(claim.job)).await
+        self.rewrite_job(claim, None, JobWrite::Done(claim.job)).await
+    }
+
+    /// Finishes a job of which its row, as it was seen, says that it has nothing to do. A row's jobs come and go under
+    /// one name: the row's version tells a job from the next one.
+    pub(crate) async fn drop_job_of<A: Aggregate>(&self, claim: &Claim, seen: &Loaded<A>) -> Result<()> {
+        let seen = Precondition::Version(seen.state.key(), seen.version);
+        self.rewrite_job(claim, Some(seen), JobWrite::Done(claim.job))
+            .await
     }
 
     pub(crate) async fn later(&self, claim: &Claim, pause: Duration) -> Result<()> {
-        self.rewrite_job(
-            claim,
-            JobWrite::Reschedule {
-                key: claim.job,
-                due: Due::After(pause),
-            },
-        )
-        .await
+        self.rewrite_job(claim, None, rescheduled(claim, pause)).await
     }
 
-    async fn rewrite_job(&self, claim: &Claim, write: JobWrite) -> Result<()> {
+    /// The same, of a job as its row was seen.
+    pub(crate) async fn later_of<A: Aggregate>(
+        &self,
+        claim: &Claim,
+        seen: &Loaded<A>,
+        pause: Duration,
+    ) -> Result<()> {
+        let seen = Precondition::Version(seen.state.key(), seen.version);
+        self.rewrite_job(claim, Some(seen), rescheduled(claim, pause))
+            .await
+    }
+
+    async fn rewrite_job(&self, claim: &Claim, seen: Option<Precondition>, write: JobWrite) -> Result<()> {
         let mut work = self.work();
+        work.batch.preconditions.extend(seen);
         work.epoch(claim.job, claim.epoch);
         work.job(write);
-        match self.commit(&claim.tenant, work).await {
+        match (self.commit(&claim.tenant, work).await, seen) {
             // Somebody else has the job: it is theirs to finish.
-            Ok(()) | Err(CommitFailure::Fenced) => Ok(()),
-            Err(failure) => Err(failure.into()),
+            (Ok(()) | Err(CommitFailure::Fenced), _) => Ok(()),
+            // What is to be done now may be another thing: the job is claimed anew when its lease ends.
+            (Err(CommitFailure::Conflict(_)), Some(_)) => Ok(()),
+            (Err(failure), _) => Err(failure.into()),
         }
     }
 
@@ -274,11 +290,11 @@ impl Inner {
                     .write_outcome(tenant, loaded, &connector, operation, lease, news)
                     .await;
                 match next {
-                    Some(next) => {
+                    Next::Drive(next) => {
                         self.drive(tenant, after, next).await;
                         Ok(())
                     }
-                    None => self.wait_on(claim, after, operation).await,
+                    Next::Nothing(_) => self.wait_on(claim, after, operation).await,
                 }
             }
             Found::Nothing => {
@@ -469,7 +485,7 @@ impl Inner {
                     Err(CommitFailure::Conflict(_) | CommitFailure::Fenced) => return Ok(()),
                     Err(failure) => return Err(failure.into()),
                 }
-                let after = self.drive_refund(tenant, loaded, drive).await;
+                let (after, _) = self.drive_refund(tenant, loaded, drive).await;
                 return self.wait_on_refund(claim, after, operation).await;
             }
             Some(Outcome::Answered(RefundReadReport::NotFound))
@@ -495,8 +511,8 @@ impl Inner {
                     .write_refund_news(tenant, loaded, &drive, news, Some(epoch))
                     .await;
                 match next {
-                    Some(next) => self.drive_refund(tenant, after, next).await,
-                    None => after,
+                    Next::Drive(next) => self.drive_refund(tenant, after, next).await.0,
+                    Next::Nothing(_) => after,
                 }
             }
             None => loaded,
@@ -583,13 +599,14 @@ impl Inner {
 }
 
 impl Inner {
-    /// News of an intent from outside its drive, and what follows it by itself.
+    /// News of an intent from outside its drive, and what follows it by itself. In doubt, the news may not be written:
+    /// whoever has it keeps it.
     pub(crate) async fn merge_news(
         &self,
         tenant: &Tenant,
         loaded: &Loaded<Intent>,
         news: News,
-    ) -> Result<Loaded<Intent>> {
+    ) -> Result<(Loaded<Intent>, FirstWrite)> {
         let mut before = loaded.clone();
         for _ in 0..WRITE_TRIES {
             let observation = self
@@ -597,7 +614,7 @@ impl Inner {
                 .await?;
             let mut events = intent::merge(&before.state, &observation).into_events();
             if events.is_empty() {
-                return Ok(before);
+                return Ok((before, FirstWrite::Done));
             }
             if self.denies_a_person(tenant, &before.state, &news).await? {
                 let (at, what) = (
@@ -613,11 +630,13 @@ impl Inner {
                 .include_intent(tenant, &mut work, Some(&before), &events)
                 .await?;
             match (self.commit(tenant, work).await, next) {
-                (Ok(()), Some(drive)) => return Ok(self.drive(tenant, after, drive).await.loaded),
-                (Ok(()), None) => return Ok(after),
+                (Ok(()), Some(drive)) => {
+                    return Ok((self.drive(tenant, after, drive).await.loaded, FirstWrite::Done));
+                }
+                (Ok(()), None) => return Ok((after, FirstWrite::Done)),
                 (Err(CommitFailure::Conflict(_)), _) => before = self.reload(tenant, &before).await?,
                 // What follows may have its first write, and is sent by itself then: it is shown as open.
-                (Err(CommitFailure::InDoubt), Some(_)) => return Ok(after),
+                (Err(CommitFailure::InDoubt), Some(_)) => return Ok((after, FirstWrite::InDoubt)),
                 (Err(failure), _) => return Err(failure.into()),
             }
         }
@@ -649,6 +668,13 @@ impl Inner {
         };
         let rows = self.store.find(tenant, &query).await.map_err(unreadable)?;
         Ok(!rows.is_empty())
+    }
+}
+
+fn rescheduled(claim: &Claim, pause: Duration) -> JobWrite {
+    JobWrite::Reschedule {
+        key: claim.job,
+        due: Due::After(pause),
     }
 }
 

@@ -8,8 +8,8 @@ use super::Inner;
 use super::aggregate::{Aggregate, Loaded};
 use super::call::{Call, Report};
 use super::commit::{CommitFailure, Holder, Work};
-use super::drive::{FirstWrite, Sending, WRITE_TRIES};
-use super::idempotency::{Before, Claimed, Conclusion, IdempotencyKey, conclude};
+use super::drive::{FirstWrite, Next, Sending, WRITE_TRIES, Writer};
+use super::idempotency::{Before, Claimed, Conclusion, IdempotencyKey, Progress, conclude};
 use super::operate::{same_currency, stale};
 use super::payments::Payments;
 use super::write::pointer;
@@ -109,7 +109,13 @@ impl Payments {
                         .engine
                         .shielded(async move { engine.drive_refund(&tenant, after, drive).await })
                         .await;
-                    let driven = driven.unwrap_or(opened);
+                    let (driven, writer) = driven.unwrap_or((opened, Writer::Itself));
+                    // Where another worker wrote the outcome, that is what every repetition gets.
+                    if writer == Writer::Another
+                        && let Ok(Some(reply)) = self.replay_refund(&claimed).await
+                    {
+                        return Ok(Reply::first(reply.outcome));
+                    }
                     return Ok(Reply::first(self.engine.refund_outcome(&driven)?));
                 }
                 Err(CommitFailure::InDoubt) => {
@@ -125,15 +131,15 @@ impl Payments {
 
     async fn replay_refund(&self, claimed: &Claimed) -> Result<Option<Reply<RefundOutcome>>> {
         let loaded = match self.engine.before::<RefundState>(&self.tenant, claimed).await? {
-            Before::Nothing => return Ok(None),
+            Before::Nothing | Before::Again(_) => return Ok(None),
             Before::Done(kept) => kept.shown,
-            Before::Underway(stage, target) => {
+            Before::Underway(progress, target) => {
                 let loaded = self
                     .engine
                     .load::<RefundState>(&self.tenant, target.id)
                     .await?
                     .ok_or_else(stale)?;
-                if stage == super::idempotency::Stage::InProgress {
+                if progress == Progress::InFlight {
                     return Err(Error::in_progress(
                         loaded.state.open_op.as_ref().map(|open| open.id),
                     ));
@@ -400,10 +406,12 @@ impl Inner {
     /// Asks for the part that waits, where whoever resolved the one before it couldn't.
     pub(crate) async fn refund_due(&self, claim: &Claim) -> Result<()> {
         let tenant = &claim.tenant;
-        let loaded = self.load::<RefundState>(tenant, claim.job.row.id).await?;
-        let Some(loaded) = loaded.filter(|loaded| loaded.state.next_waiting().is_some()) else {
+        let Some(loaded) = self.load::<RefundState>(tenant, claim.job.row.id).await? else {
             return self.drop_job(claim).await;
         };
+        if loaded.state.next_waiting().is_none() {
+            return self.drop_job_of(claim, &loaded).await;
+        }
         let connector = self.connectors.get(tenant, &loaded.state.account).await?;
         let work = self.work();
         let mut events = Vec::new();
@@ -449,7 +457,7 @@ impl Inner {
         let next = self.open_next(connector.as_ref(), &before.state, &mut events, work.at)?;
         let after = self.write_refund(tenant, work, before, &events).await?;
         match next {
-            Some(next) => Ok(self.drive_refund(tenant, after, next).await),
+            Some(next) => Ok(self.drive_refund(tenant, after, next).await.0),
             None => Ok(after),
         }
     }
@@ -463,14 +471,14 @@ impl Inner {
         drive: &RefundDrive,
         news: RefundNews,
         epoch: Option<u64>,
-    ) -> (Loaded<RefundState>, Option<RefundDrive>) {
+    ) -> (Loaded<RefundState>, Next<RefundDrive>) {
         let mut current = loaded;
         let written = self
             .try_to_write_refund_news(tenant, &mut current, drive, news, epoch)
             .await;
         let next = written.unwrap_or_else(|error| {
             tracing::error!(operation = %drive.operation, %error, "an outcome couldn't be written: recovery will ask again");
-            None
+            Next::Nothing(Writer::Itself)
         });
         (current, next)
     }
@@ -482,14 +490,14 @@ impl Inner {
         drive: &RefundDrive,
         news: RefundNews,
         epoch: Option<u64>,
-    ) -> Result<Option<RefundDrive>> {
+    ) -> Result<Next<RefundDrive>> {
         let mut lease = epoch;
         for _ in 0..WRITE_TRIES {
             let mut work = self.work();
             let driver = lease.map(|_| drive.operation);
             let mut events = refund::merge(&current.state, drive.operation, &news, driver, work.at);
             let next = match (lease, events.is_empty()) {
-                (None, true) => return Ok(None),
+                (None, true) => return Ok(Next::Nothing(Writer::Another)),
                 (Some(_), _) | (None, false) => {
                     self.open_next(Some(&drive.connector), &current.state, &mut events, work.at)?
                 }
@@ -503,14 +511,17 @@ impl Inner {
             match self.write_refund(tenant, work, current, &events).await {
                 Ok(after) => {
                     *current = after;
-                    return Ok(next);
+                    return Ok(match (next, lease) {
+                        (None, None) => Next::Nothing(Writer::Another),
+                        (next, _) => Next::of(next),
+                    });
                 }
                 Err(CommitFailure::Conflict(_)) => *current = self.reload(tenant, current).await?,
                 Err(CommitFailure::Fenced) => {
                     *current = self.reload(tenant, current).await?;
                     // That this worker sent nothing says nothing about what the other one sent.
                     if let RefundNews::NotExecuted(_) = news {
-                        return Ok(None);
+                        return Ok(Next::Nothing(Writer::Another));
                     }
                     lease = None;
                 }

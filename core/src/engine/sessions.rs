@@ -68,7 +68,7 @@ impl Payments {
         match self.engine.before::<Session>(&self.tenant, &claimed).await? {
             Before::Done(kept) => return Ok(Reply::replayed(kept.shown.view())),
             Before::Underway(..) => return Err(Error::in_progress(None)),
-            Before::Nothing => {}
+            Before::Nothing | Before::Again(_) => {}
         }
         self.check_new_session(&new).await?;
         let mut work = self.engine.work();
@@ -81,7 +81,7 @@ impl Payments {
             Ok(()) => Ok(Reply::first(after.view())),
             Err(failure) => match self.engine.before::<Session>(&self.tenant, &claimed).await? {
                 Before::Done(kept) => Ok(Reply::replayed(kept.shown.view())),
-                Before::Underway(..) | Before::Nothing => Err(failure.into()),
+                Before::Underway(..) | Before::Nothing | Before::Again(_) => Err(failure.into()),
             },
         }
     }

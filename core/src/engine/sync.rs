@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Inner;
 use super::aggregate::Loaded;
 use super::call::ask;
-use super::drive::Driven;
+use super::drive::{Driven, FirstWrite};
 use super::payments::Payments;
 use super::refunds::{may_change, watched};
 use super::write::{held_until, to_sync};
@@ -58,6 +58,11 @@ impl Asked {
     }
 }
 
+/// Whether a read is one that hints asked for, whatever they told of, beside those that a row asks for by itself.
+fn after_hints(claim: &Claim) -> bool {
+    !claim.job.child.is_nil()
+}
+
 impl Payments {
     /// Asks the processors about every attempt that may still change, and merges what they say.
     pub(crate) async fn sync_loaded(&self, loaded: Loaded<Intent>) -> Result<Driven> {
@@ -104,7 +109,11 @@ impl Payments {
                 reading: Reading::Read { refund_epoch },
             };
             match self.engine.merge_news(&self.tenant, &loaded, news).await {
-                Ok(after) => loaded = after,
+                Ok((after, FirstWrite::Done)) => loaded = after,
+                Ok((after, FirstWrite::InDoubt)) => {
+                    loaded = after;
+                    heard = Heard::NotAll;
+                }
                 Err(error) if loaded.version == seen => return Err(error),
                 Err(error) => {
                     tracing::warn!(account = %attempt.account, %error, "an answer couldn't be written");
@@ -137,26 +146,30 @@ impl Inner {
             return self.drop_job(claim).await;
         };
         let pause = self.ever_longer(loaded.state.updated_at);
-        let asked = match to_sync(&loaded.state) {
-            true => Asked::Waiting,
-            // A hint asked for this read: whatever it told of.
-            false => Asked::Sent,
+        let asked = match after_hints(claim) {
+            true => Asked::Sent,
+            false => Asked::Waiting,
         };
         let synced = self.payments(&claim.tenant).sync_and_hear(loaded, asked).await;
         // Only now: a worker that dies meanwhile leaves the job to its lease. Where nothing is left to ask, the job is
         // done, if the sync's own commit hasn't ended it already.
         match &synced {
+            Ok((_, Heard::All)) if after_hints(claim) => self.drop_job(claim).await?,
+            Ok((_, Heard::NotAll)) | Err(_) if after_hints(claim) => self.later(claim, pause).await?,
             Ok((driven, Heard::All)) if !to_sync(&driven.loaded.state) => {
                 match held_until(&driven.loaded.state) {
                     // It may lapse without a word.
                     Some(at) => {
                         let left = at.since(self.runtime.clock.now());
-                        self.later(claim, pause.max(left)).await?;
+                        self.later_of(claim, &driven.loaded, pause.max(left)).await?;
                     }
-                    None => self.drop_job(claim).await?,
+                    None => self.drop_job_of(claim, &driven.loaded).await?,
                 }
             }
-            Ok(_) | Err(_) => self.later(claim, pause).await?,
+            Ok((driven, Heard::All | Heard::NotAll)) => {
+                self.later_of(claim, &driven.loaded, pause).await?;
+            }
+            Err(_) => self.later(claim, pause).await?,
         }
         let (driven, heard) = synced?;
         self.raise_lapsed(&claim.tenant, &driven.loaded, heard).await
@@ -204,7 +217,11 @@ impl Inner {
             Err(error) => Err(error),
         };
         match &synced {
-            Ok((after, Heard::All)) if !watched(&after.state) => self.drop_job(claim).await?,
+            Ok((_, Heard::All)) if after_hints(claim) => self.drop_job(claim).await?,
+            Ok((after, Heard::All)) if !watched(&after.state) => self.drop_job_of(claim, after).await?,
+            Ok((after, Heard::All | Heard::NotAll)) if !after_hints(claim) => {
+                self.later_of(claim, after, pause).await?;
+            }
             Ok(_) | Err(_) => self.later(claim, pause).await?,
         }
         synced.map(drop)

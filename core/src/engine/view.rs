@@ -130,8 +130,11 @@ impl Inner {
                 if let Some(decline) = state.live_attempt().and_then(|live| live.known.declined.clone()) {
                     return Ok(PaymentOutcome::Declined { intent, decline });
                 }
-                let action = self.next_action(tenant, state, fresh)?;
-                Ok(PaymentOutcome::ActionRequired { intent, action })
+                // A row that was altered may name no action: how the payment stands is told even so.
+                match self.next_action(tenant, state, fresh) {
+                    Ok(action) => Ok(PaymentOutcome::ActionRequired { intent, action }),
+                    Err(_) => Ok(PaymentOutcome::Pending(intent)),
+                }
             }
             IntentStatus::Created if state.review.is_some() => Ok(PaymentOutcome::Pending(intent)),
             IntentStatus::Created | IntentStatus::Failed | IntentStatus::Voided | IntentStatus::Cancelled => {

@@ -127,9 +127,11 @@ impl Inner {
             if goes_on {
                 continue;
             }
+            let keeping = self.keeping(work.at);
             work.unique(match freed(new, open) {
-                true => conclude(used, Conclusion::Freed)?,
-                false => conclude(used, Conclusion::Done(&work.row(after)?, self.keeping(work.at)))?,
+                Some(Free::ForAnything) => conclude(used, Conclusion::Freed)?,
+                Some(Free::ForThis) => conclude(used, Conclusion::Again(target, keeping))?,
+                None => conclude(used, Conclusion::Done(&work.row(after)?, keeping))?,
             });
         }
         Ok(())
@@ -291,21 +293,30 @@ pub(super) fn evidence_of(state: &Intent, news: &News) -> Option<(&'static str, 
     Some((kind, serde_json::json!({ "operation": operation, "said": what })))
 }
 
-/// Whether a verb's key is free again: nothing was executed, and nothing goes on.
-fn freed(new: &Intent, closed: &OpenOp) -> bool {
-    let status = new.operation(closed.id).map(|operation| operation.status);
-    match (closed.kind, status) {
-        (OperationKind::Authorize, Some(OperationStatus::NotExecuted)) => new.status == IntentStatus::Created,
-        (_, Some(OperationStatus::NotExecuted)) => !follows(closed),
-        (_, _) => false,
-    }
+/// For what a key is free again.
+enum Free {
+    /// The verb begins anew.
+    ForAnything,
+    /// It made a payment, which it goes on with: one key never makes two.
+    ForThis,
 }
 
-/// Whether an operation followed a confirmation by itself, under its key: what came before it was executed.
-fn follows(closed: &OpenOp) -> bool {
+/// Whether a verb's key is free again: nothing was executed, and nothing goes on.
+fn freed(new: &Intent, closed: &OpenOp) -> Option<Free> {
+    let status = new.operation(closed.id).map(|operation| operation.status);
+    if status != Some(OperationStatus::NotExecuted) {
+        return None;
+    }
     let used = closed.idempotency.as_ref().map(|used| used.name.as_str());
-    used.and_then(|name| name.split('/').next())
-        .is_some_and(|verb| matches!(verb, "create_and_confirm" | "confirm" | "submit"))
+    let verb = used.and_then(|name| name.split('/').next());
+    match (closed.kind, verb) {
+        (OperationKind::Authorize, _) if new.status != IntentStatus::Created => None,
+        (OperationKind::Authorize, Some("create_and_confirm")) => Some(Free::ForThis),
+        (OperationKind::Authorize, _) => Some(Free::ForAnything),
+        // It followed a confirmation by itself, under its key: what came before it was executed.
+        (_, Some("create_and_confirm" | "confirm" | "submit")) => None,
+        (_, _) => Some(Free::ForAnything),
+    }
 }
 
 /// Every lock of an intent.

@@ -215,13 +215,17 @@ impl Merge<'_> {
             .cloned()
             .collect();
         for operation in operations {
+            // An attempt has one authorization, so that where it stands says what became of it, also to late news.
+            let status = self.state.attempt(id).map(|attempt| attempt.status);
+            let stands = status.filter(|_| operation.kind == OperationKind::Authorize);
+            let stands = stands.and_then(ended);
             if self.may_close(&operation) {
-                self.settle_operation(&operation, answered(report, operation.kind, reading));
+                let said = answered(report, operation.kind, reading);
+                let word = said.map(|said| stands.filter(|stands| outranks(*stands, said)).unwrap_or(said));
+                self.settle_operation(&operation, word);
                 continue;
             }
-            // It was closed: an attempt has one authorization, so that where it stands says what became of it.
-            let status = self.state.attempt(id).map(|attempt| attempt.status);
-            if let (OperationKind::Authorize, Some(word)) = (operation.kind, status.and_then(ended)) {
+            if let Some(word) = stands {
                 self.close_operation(operation.id, word);
             }
         }
@@ -538,12 +542,29 @@ impl Merge<'_> {
         self.state.lock(id).is_none()
     }
 
+    /// Whether such news is there, and only whoever drives the operation may close it.
+    fn is_answered(&self, id: OperationId) -> bool {
+        let observation = Observation {
+            source: Source::Driver(id),
+            ..self.observation.clone()
+        };
+        let mut driver = Merge {
+            state: self.state.clone(),
+            observation: &observation,
+            events: Vec::new(),
+            contradicted: false,
+        };
+        driver.answered_before(id)
+    }
+
     fn doubt(&mut self, operation: OperationId, doubt: &Doubt) {
         let Some(open) = self.state.lock(operation) else {
             return;
         };
         let (since, adds) = (open.doubtful_since(), !open.knows(doubt));
-        if doubt.contradicts == Contradiction::None && self.answered_before(operation) {
+        if doubt.contradicts == Contradiction::None
+            && (self.answered_before(operation) || self.is_answered(operation))
+        {
             return;
         }
         if adds {

@@ -475,3 +475,13 @@ fn digits_past_the_least_amount_are_not_left_out() {
         );
     }
 }
+
+#[test]
+fn a_currency_prints_its_code_and_says_what_it_expects() {
+    assert_eq!(format!("{EUR:?} {EUR} {EUR:>5}"), "EUR EUR   EUR");
+    let error = serde_json::from_str::<Currency>("978").unwrap_err().to_string();
+    assert!(
+        error.contains("an ISO 4217 currency code such as \"EUR\""),
+        "{error}"
+    );
+}

@@ -187,12 +187,14 @@ pub(crate) fn merge(
     let what = match news {
         RefundNews::Doubt(doubt) => {
             let Some(open) = open else { return events };
-            // News that came while the call was open has answered it.
-            let answered = doubt.contradicts == Contradiction::None
-                && allocation.status != AllocationStatus::Waiting
-                && (!prepared || driver == Some(operation));
+            // News that came while the call was open has answered it: whoever may, closes it.
+            let answered =
+                doubt.contradicts == Contradiction::None && allocation.status != AllocationStatus::Waiting;
             if answered {
-                return vec![event(RefundHappened::OperationClosed { operation })];
+                if !prepared || driver == Some(operation) {
+                    events.push(event(RefundHappened::OperationClosed { operation }));
+                }
+                return events;
             }
             if !open.knows(doubt) {
                 let since = open.doubtful_since();

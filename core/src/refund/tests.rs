@@ -1,13 +1,16 @@
 //! The refund's commands, and its parts in every order of news.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::machine::{Command, RefundNews, apply, decide, merge};
 use super::state::{Allocation, AllocationStatus, RefundState};
-use super::{RefundReason, RefundStatus};
+use super::{Refund, RefundReason, RefundStatus};
 use crate::action::Action;
 use crate::connector::{Contradiction, Doubt, Echo, Handle, RefundReport};
+use crate::decline::{Decline, DeclineCode, DeclineKind};
 use crate::error::Error;
 use crate::id::{OperationId, RefundId};
 use crate::intent::tests::page::Page;
@@ -411,4 +414,103 @@ proptest! {
         let row = serde_json::to_string(&state).unwrap();
         prop_assert_eq!(serde_json::from_str::<RefundState>(&row).unwrap(), state);
     }
+}
+
+#[test]
+fn a_doubt_of_an_overtaken_worker_changes_nothing_where_a_part_is_answered() {
+    for news in [done(), pending(), failed()] {
+        let state = opened(&refund(&[(100, AllocationStatus::Waiting)]), 0);
+        let answered = heard(&state, 0, &news, false);
+        assert!(answered.open_op.is_some(), "whoever drives it closes it");
+        let doubt = RefundNews::Doubt(doubt());
+        assert_eq!(heard(&answered, 0, &doubt, false), answered);
+        assert!(heard(&answered, 0, &doubt, true).open_op.is_none());
+    }
+}
+
+#[test]
+fn a_call_without_an_answer_is_answered_by_what_was_heard_meanwhile() {
+    let said_before = heard(
+        &opened(&refund(&[(100, AllocationStatus::Waiting)]), 0),
+        0,
+        &pending(),
+        false,
+    );
+    assert!(said_before.open_op.is_some(), "its driver has it");
+    let told = |state: &RefundState, contradicts, driver: bool| {
+        let doubt = RefundNews::Doubt(Doubt {
+            contradicts,
+            ..doubt()
+        });
+        let state = heard(state, 0, &doubt, driver);
+        let unknown = state.open_op.as_ref().map(|open| open.stage != OpStage::Prepared);
+        (unknown, state.review.is_some())
+    };
+    assert_eq!(told(&said_before, Contradiction::None, true), (None, false));
+    assert_eq!(
+        told(&said_before, Contradiction::None, false),
+        (Some(false), false),
+        "its driver closes it"
+    );
+    assert_eq!(told(&said_before, Contradiction::Echo, true), (Some(true), true));
+    // Once it is unknown anybody's news closes it.
+    let echo = RefundNews::Doubt(Doubt {
+        contradicts: Contradiction::Echo,
+        ..doubt()
+    });
+    let contradicted = heard(&said_before, 0, &echo, true);
+    assert_eq!(told(&contradicted, Contradiction::None, false), (None, true));
+    let waiting = opened(&refund(&[(100, AllocationStatus::Waiting)]), 0);
+    assert_eq!(told(&waiting, Contradiction::None, true), (Some(true), false));
+}
+
+#[test]
+fn a_share_counts_the_parts_that_the_processor_stopped_or_failed() {
+    use AllocationStatus as Part;
+    let mut state = refund(&[(100, Part::Failed), (200, Part::Cancelled), (300, Part::Failed)]);
+    assert_eq!(state.share().failures, 3);
+    state.allocations[2].not_executed = Some(proof());
+    assert_eq!(
+        state.share().failures,
+        2,
+        "what wasn't executed took nothing back"
+    );
+    assert!(state.is_of_parts());
+    assert!(!refund(&[(100, Part::Waiting)]).is_of_parts());
+}
+
+#[test]
+fn a_refund_shows_what_its_state_says() {
+    use AllocationStatus as Part;
+    let mut state = refund(&[(100, Part::Refunded), (200, Part::Failed), (300, Part::Failed)]);
+    let unseen = Refund {
+        state: Arc::new(state.clone()),
+        version: 2,
+    };
+    assert_eq!(unseen.last_decline(), None);
+    state.allocations[1].decline = Some(Decline::new(DeclineCode::LostCard, DeclineKind::Hard, None));
+    state.allocations[2].decline = Some(hard());
+    state.created_at = Timestamp::from_secs(900);
+    let refund = Refund {
+        state: Arc::new(state.clone()),
+        version: 2,
+    };
+    assert_eq!((refund.id(), refund.intent()), (&state.id, &state.intent));
+    assert_eq!(
+        (refund.status(), refund.version()),
+        (RefundStatus::PartiallySucceeded, 2)
+    );
+    assert_eq!((refund.amount(), refund.refunded()), (eur(600), eur(100)));
+    assert_eq!(
+        (refund.reason(), refund.account()),
+        (&RefundReason::GoodsReturned, &account())
+    );
+    assert_eq!(refund.last_decline(), Some(&hard()), "the last of them");
+    assert_eq!(refund.created_at(), Timestamp::from_secs(900));
+    let public = serde_json::json!({
+        "id": state.id, "intent": state.intent, "status": "partially_succeeded", "amount": eur(600),
+        "refunded": eur(100), "reason": "goods_returned", "last_decline": hard(),
+        "created_at": state.created_at, "updated_at": state.updated_at,
+    });
+    assert_eq!(serde_json::to_value(&refund).unwrap(), public);
 }

@@ -1,14 +1,16 @@
 //! Every state and every command of a session, and what its payment's news makes of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::machine::{Command, apply, decide, observe};
-use super::{ExpiryReason, Integration, Session, SessionStatus};
+use super::{CheckoutSession, ExpiryReason, Integration, NewSession, Session, SessionStatus};
 use crate::connector::AuthorizeReport;
 use crate::error::ErrorKind;
 use crate::id::SessionId;
+use crate::intent::Limits;
 use crate::intent::tests::page::Page;
 use crate::intent::tests::scene::{Scene, approval, close_pending, eur};
 use crate::intent::{
@@ -252,5 +254,106 @@ fn sessions_and_their_events_read_back() {
         let state = session(status);
         let row = serde_json::to_string(&state).unwrap();
         assert_eq!(serde_json::from_str::<Session>(&row).unwrap(), state);
+    }
+}
+
+/// The fields that are at fault.
+fn faults(new: &NewSession) -> Vec<String> {
+    let limits = Limits {
+        mode: Mode::Live,
+        cap_minor: 5_000,
+        now: Timestamp::from_secs(1_000),
+    };
+    match new.check(limits) {
+        Ok(()) => Vec::new(),
+        Err(error) => error
+            .faults()
+            .iter()
+            .map(|fault| fault.field.to_string())
+            .collect(),
+    }
+}
+
+#[test]
+fn a_session_is_refused_for_each_bad_field() {
+    let good = || NewSession::payment(eur(1_000));
+    let life = |secs| good().expires_in(Duration::from_secs(secs));
+    let (page, day) = ("https://shop.example/done", Timestamp::from_secs(2_000));
+    let table = [
+        (good(), ""),
+        (NewSession::payment(eur(0)), "amount"),
+        (good().success_url(page).cancel_url(page), ""),
+        (good().success_url("http://shop.example"), "success_url"),
+        (good().cancel_url("no page"), "cancel_url"),
+        (life(299), "expires_in"),
+        (life(300), ""),
+        (life(3_600), ""),
+        (life(3_601), "expires_in"),
+        (good().with(|intent| intent.scheduled_for(day)), "expires_at"),
+        (good().with(|intent| intent.expires_at(day)), "expires_at"),
+    ];
+    for (new, field) in table {
+        let expected: Vec<_> = (!field.is_empty())
+            .then(|| field.to_owned())
+            .into_iter()
+            .collect();
+        assert_eq!(faults(&new), expected, "{new:?}");
+    }
+    let all = NewSession::payment(eur(0))
+        .success_url("")
+        .expires_in(Duration::ZERO);
+    assert_eq!(faults(&all), ["amount", "success_url", "expires_in"]);
+}
+
+#[test]
+fn a_session_shows_what_its_state_says() {
+    let id = SessionId::from_uuid(Mode::Test, Uuid::from_u128(7));
+    let new = NewSession::payment(eur(1_000))
+        .metadata([("a", "b")])
+        .success_url("https://shop.example/done");
+    let mut state = new
+        .cancel_url("https://shop.example/cart")
+        .into_state(id, Timestamp::from_secs(1_000));
+    let seen = |state: &Session| CheckoutSession {
+        state: Arc::new(state.clone()),
+        version: 3,
+    };
+    let session = seen(&state);
+    assert_eq!(
+        (session.id(), session.status(), session.version()),
+        (&id, SessionStatus::Pending, 3)
+    );
+    assert_eq!(
+        (session.intent(), session.expired(), session.late_payment()),
+        (None, None, None)
+    );
+    assert_eq!(
+        (session.amount(), session.expires_at()),
+        (eur(1_000), Timestamp::from_secs(2_800))
+    );
+    assert_eq!(session.metadata()["a"], "b");
+    let intent = Scene::manual().state.id;
+    let late = Timestamp::from_secs(3_000);
+    (state.intent, state.late_payment) = (Some(intent), Some(late));
+    state.status = SessionStatus::Expired;
+    for (reason, error) in [
+        (ExpiryReason::TimeIsUp, None),
+        (ExpiryReason::OutcomeUnknown, Some("payment_outcome_unknown")),
+    ] {
+        state.expired = Some(reason);
+        let session = seen(&state);
+        assert_eq!(
+            (session.intent(), session.expired()),
+            (Some(&intent), Some(reason))
+        );
+        assert_eq!(session.late_payment(), Some(late));
+        let public = serde_json::to_value(&session).unwrap();
+        assert_eq!(public.get("error").and_then(|word| word.as_str()), error);
+        assert_eq!(public["success_url"], "https://shop.example/done");
+        assert_eq!(public["cancel_url"], "https://shop.example/cart");
+        assert_eq!(
+            (&public["status"], &public["integration"]),
+            (&"expired".into(), &"hosted".into())
+        );
     }
 }

@@ -195,6 +195,31 @@ fn a_file_keeps_an_event_of_each_kind() {
     assert_eq!(kept, (0..5).collect());
 }
 
+/// Each kind of event has a word of its own, which its row keeps.
+#[test]
+fn an_event_is_kept_under_its_word() {
+    fn words<'a, A: Aggregate>(events: impl IntoIterator<Item = &'a A::Event>) -> Vec<&'static str>
+    where
+        A::Event: 'a,
+    {
+        let words: BTreeSet<_> = events.into_iter().map(A::event_kind).collect();
+        words.into_iter().collect()
+    }
+    let scenes = scenes();
+    let of_intents = words::<Intent>(scenes.iter().flat_map(|(_, scene)| &scene.events));
+    let expected = "attempt.learnt attempt.not_executed attempt.opened attempt.superseded attempt.won \
+        capture.added capture.learnt capture.reserved compensation.closed compensation.opened \
+        compensation.wanted intent.created intent.ended intent.risk_after intent.routed intent.updated \
+        operation.abandoned operation.closed operation.opened operation.step_recorded operation.unknown \
+        refund.learnt refund.reserved review.cleared review.raised";
+    assert_eq!(of_intents.join(" "), expected);
+    let expected = "refund.abandoned refund.learnt refund.operation_closed refund.operation_opened \
+        refund.requested refund.review_cleared refund.review_raised refund.step_recorded refund.unknown";
+    assert_eq!(words::<RefundState>(&refund_events()).join(" "), expected);
+    let expected = "session.created session.expired session.failed session.late_payment session.submitted";
+    assert_eq!(words::<Session>(&session_events()).join(" "), expected);
+}
+
 /// What may happen to a refund of three parts, each event kind at least once.
 fn refund_events() -> Vec<RefundEvent> {
     use crate::refund::tests::{operation, refund};

@@ -5,6 +5,7 @@ use crate::connector::{AuthorizeReport, CaptureReport, Standing, VoidAfterCaptur
 use crate::intent::command::{Command, CommandKind};
 use crate::intent::event::Happened;
 use crate::intent::machine::Illegal;
+use crate::intent::merge::Merged;
 use crate::intent::news::{News, Reading, Source};
 use crate::intent::state::{Closure, Ended, RefundShare};
 use crate::intent::{AttemptStatus, CaptureStatus, IntentStatus, OperationKind, OperationStatus, Rest};
@@ -639,4 +640,65 @@ fn no_amount_that_a_processor_may_name_overflows() {
         );
         assert_eq!(scene.state.totals, totals);
     }
+}
+
+#[test]
+fn a_doubt_of_an_overtaken_worker_changes_nothing_where_the_answer_is_known() {
+    for news in [declined(), AuthorizeReport::Authorized(approval()), pending()] {
+        let mut scene = Scene::manual();
+        scene.confirm().unwrap();
+        let attempt = scene.state.attempts[0].id;
+        let operation = scene.state.open_op.as_ref().unwrap().id;
+        scene.read_of(attempt, news.into());
+        let said = News::Doubt {
+            operation,
+            doubt: doubt(),
+        };
+        let before = scene.state.clone();
+        assert_eq!(scene.hear(Source::Outside, said.clone()), Merged::Ignored);
+        assert_eq!(scene.state, before, "whoever drives it closes it");
+        scene.hear(Source::Driver(operation), said);
+        assert!(scene.state.open_op.is_none(), "with what is known");
+    }
+}
+
+#[test]
+fn a_decline_that_comes_after_its_attempt_was_read_closes_the_call_by_where_that_stands() {
+    let mut scene = Scene::manual();
+    scene.confirm().unwrap();
+    let attempt = scene.state.attempts[0].id;
+    let operation = scene.state.open_op.as_ref().unwrap().id;
+    scene.read_of(attempt, AuthorizeReport::Authorized(approval()).into());
+    let answer = || News::Payment {
+        attempt,
+        standing: Box::new(declined().into()),
+        reading: Reading::Answer,
+    };
+    scene.hear(Source::Driver(operation), answer());
+    let status = scene.state.operation(operation).unwrap().status;
+    assert_eq!(status, OperationStatus::Done);
+    assert_eq!(scene.hear(Source::Driver(operation), answer()), Merged::Ignored);
+}
+
+#[test]
+fn a_void_of_what_nothing_is_captured_of_isn_t_what_refuses_a_refund() {
+    let mut scene = Scene::authorized();
+    let command = void(&mut scene, VoidAfterCapture::No);
+    scene.run(&command).unwrap();
+    let refused = transition(&scene, CommandKind::ReserveRefund);
+    assert_eq!(try_it(&scene, |scene| scene.reserve(100)), refused);
+}
+
+#[test]
+fn an_outcome_is_abandoned_from_its_time_on() {
+    let mut scene = Scene::manual();
+    scene.confirm().unwrap();
+    let scene = scene.doubted();
+    let asked_at = scene.now.after(std::time::Duration::from_secs(1));
+    assert_eq!(try_it(&scene, |scene| scene.abandon(asked_at)), Ok(()));
+    let later = asked_at.after(std::time::Duration::from_millis(1));
+    assert_eq!(
+        try_it(&scene, |scene| scene.abandon(later)),
+        Err(Illegal::TooEarly(later))
+    );
 }
