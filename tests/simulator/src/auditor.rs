@@ -63,8 +63,16 @@ pub(crate) struct Dossier {
 
 #[derive(Default)]
 struct Got {
-    id: String,
+    /// Each that a caller was told of, and how it was told last.
+    told: BTreeMap<String, Told>,
     replay: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    /// What became of it isn't known: it may not even be there.
+    Open,
+    Definite,
 }
 
 /// The auditor of one world.
@@ -452,16 +460,11 @@ impl Auditor {
     /// Sees what a key got. `definite`: the result is kept, byte for byte.
     pub(crate) fn got(&mut self, order: &str, key: &str, id: &str, replayed: bool, definite: Option<String>) {
         let unmade = definite.is_some() && !self.is_made(id);
-        let earlier = self.dossier(order).keys.get(key).map(|got| got.id.clone());
-        let still_unmade = earlier.is_none_or(|earlier| !self.is_made(&earlier));
         let got = self.dossier(order).keys.entry(key.to_owned()).or_default();
-        // What was told while its first write was in doubt and isn't there was never made: only then is another one.
-        if still_unmade {
-            got.id = id.to_owned();
-        }
-        let other = (got.id != id).then(|| format!("{key} made {} and {id}", got.id));
+        let told = got.told.entry(id.to_owned()).or_insert(Told::Open);
         let mut differs = None;
         if let Some(text) = definite {
+            *told = Told::Definite;
             match &got.replay {
                 Some(known) if replayed && *known != text => {
                     differs = Some(format!("{key} got\n{known}\nand then\n{text}"))
@@ -471,13 +474,40 @@ impl Auditor {
             }
         }
         let unmade = unmade.then(|| format!("{key} is said to have made {id}, which isn't there"));
-        if let Some(what) = other.or(differs).or(unmade) {
+        if let Some(what) = differs.or(unmade) {
             self.raise(20, what);
+        }
+        self.one_thing(order, key);
+    }
+
+    /// A key makes one thing. What was told while its first write was in doubt may never have been made; and a refund
+    /// of which nothing was executed is over, so that the same key asks for it anew.
+    fn one_thing(&mut self, order: &str, key: &str) {
+        let Some(got) = self.orders.get(order).and_then(|dossier| dossier.keys.get(key)) else {
+            return;
+        };
+        let made: Vec<_> = got
+            .told
+            .iter()
+            .filter(|(id, told)| match self.made(id) {
+                Some((row, seen)) => {
+                    row.kind != RowKind::Refund || seen.status != "failed" || **told == Told::Definite
+                }
+                None => false,
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        if made.len() > 1 {
+            self.raise(20, format!("{key} made {}", made.join(" and ")));
         }
     }
 
     /// Whether a payment, refund or session is in the store.
     fn is_made(&self, id: &str) -> bool {
+        self.made(id).is_some()
+    }
+
+    fn made(&self, id: &str) -> Option<(RowKey, &Seen)> {
         let row = id
             .parse::<PaymentIntentId>()
             .map(|id| RowKey::new(RowKind::Intent, id.uuid()))
@@ -489,7 +519,8 @@ impl Auditor {
                 let session = id.parse::<SessionId>();
                 session.map(|id| RowKey::new(RowKind::Session, id.uuid()))
             });
-        row.is_ok_and(|row| self.rows.contains_key(&row))
+        let row = row.ok()?;
+        Some((row, self.rows.get(&row)?))
     }
 
     /// Sees what a verb said of a payment, beside the books.
@@ -714,6 +745,10 @@ impl Auditor {
     /// Sees an order's books when everything has come to rest.
     pub(crate) fn rest_of_order(&mut self, order: &str, intents: &[&PaymentIntent], bank: &Bank, now: u64) {
         self.now = now;
+        let keys: Vec<_> = self.dossier(order).keys.keys().cloned().collect();
+        for key in keys {
+            self.one_thing(order, &key);
+        }
         let settled = self.dossier(order).settled;
         let live: Vec<_> = bank
             .of_order(order)

@@ -595,7 +595,9 @@ impl Bank {
         let allowed = match payment.state {
             State::Voided => return said_answer(payment, ask, &payment.id, State::Done, amount),
             State::Authorized => !open,
-            State::Captured => after_capture && untouched && payment.sum(&[State::Settled]) == 0,
+            State::Captured => {
+                after_capture && untouched && payment.returned == 0 && payment.sum(&[State::Settled]) == 0
+            }
             _ => false,
         };
         if !allowed || payment.manner == Manner::VoidRefused {

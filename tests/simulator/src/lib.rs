@@ -21,11 +21,12 @@
 //! | `faults.rs` | what goes wrong; each fault has a name, so that a run can go on without it |
 //! | `bank.rs`, `wire.rs` | the processor and its books, which the engine never sees |
 //! | `connector.rs`, `shape.rs` | its connector, through the public API, and the shapes that accounts have |
-//! | `disk.rs` | the stores under it: memory, SQLite, PostgreSQL |
+//! | `disk.rs` | the stores under it: memory, and with the feature `sql` SQLite and PostgreSQL |
 //! | `courier.rs` | who carries webhooks: late, early, twice, out of order, forged, stale, for another's account |
 //! | `shopper.rs` | the shops: every verb, repeated until it is answered |
 //! | `person.rs` | who decides on what is left unknown |
 //! | `auditor.rs` | who sees every commit, send and reply, and the books, and believes the books |
+//! | `sums.rs` | whether each row is what its events add up to, in every sixteenth world |
 //! | `coverage.rs` | what must have been reached for a long run to count |
 //! | `teeth/` | planted bugs, which must be found |
 //! | `shrink.rs`, `report.rs`, `trace.rs` | the smallest failing run, what is printed, what happened |
@@ -68,7 +69,8 @@
 //! | 8, 12, 13 | no attempt is sent while another of the order may take money | each send |
 //! | 14, 15 | states change as the tables say; no session expires while its payment is good | each commit |
 //! | 16, 17, 18 | a version more for each commit, events for each change, without gaps | each commit |
-//! | 20, 21, 22 | a key makes one thing, replays are byte for byte, another request is refused, tenants' keys don't meet | each reply |
+//! | 18 | each row is what its events add up to | at rest, in every sixteenth world |
+//! | 20, 21, 22 | a key makes one thing, replays are byte for byte, another request is refused, tenants' keys don't meet | each reply, at rest |
 //! | 23 | nobody sees or writes another tenant's | each commit, probes |
 //! | 24, 25 | webhooks converge in any order; forged, stale, foreign and broken ones are refused | at rest, each webhook |
 //! | 26, 27 | an old epoch never commits; an unknown commit has one fate | each commit |
@@ -78,8 +80,7 @@
 //! | 32 | a seed goes the same way twice | every fiftieth world |
 //! | 33 | what belongs to one account is never sent to another | each send, at rest |
 //!
-//! Not here: 19, since nothing is delivered yet; and of 18, that the state is the sum of its events, which core's own
-//! tests hold, since nobody else can read an event's body; and of 29, what only the machine can refuse.
+//! Not here: 19, since nothing is delivered yet; and of 29, what only the machine can refuse.
 //!
 //! # What a world keeps to
 //!
@@ -110,6 +111,7 @@ mod schedule;
 mod shape;
 mod shopper;
 mod shrink;
+mod sums;
 mod teeth;
 mod trace;
 mod wire;
@@ -133,8 +135,10 @@ pub enum Kept {
     #[default]
     Memory,
     /// A file of SQLite's in the folder for temporary files.
+    #[cfg(feature = "sql")]
     Sqlite,
     /// A schema of its own on the server at `PAYMUX_POSTGRES_URL`, or on this machine's.
+    #[cfg(feature = "sql")]
     Postgres,
 }
 

@@ -210,9 +210,13 @@ impl Store for SimStore {
     }
 
     async fn claim_due(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
-        let claims = self.reading(self.disk.claim_due(request)).await?;
-        lock(&self.world.auditor).claimed(&claims);
-        Ok(claims)
+        // Seen as it happens: what others do before the claimer goes on comes after it.
+        self.reading(async {
+            let claims = self.disk.claim_due(request).await?;
+            lock(&self.world.auditor).claimed(&claims);
+            Ok(claims)
+        })
+        .await
     }
 
     async fn backlog(&self, queue: Queue) -> Result<Backlog, StoreError> {

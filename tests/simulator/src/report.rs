@@ -73,7 +73,9 @@ pub fn command(options: &Options) -> String {
     );
     match options.store {
         Kept::Memory => {}
+        #[cfg(feature = "sql")]
         Kept::Sqlite => command += " --store sqlite",
+        #[cfg(feature = "sql")]
         Kept::Postgres => command += " --store postgres",
     }
     let list = |names: Vec<String>| names.join(",");

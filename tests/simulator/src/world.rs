@@ -103,6 +103,8 @@ impl std::fmt::Debug for World {
 
 /// So many polls end a world that doesn't come to rest.
 const POLLS_AT_MOST: u64 = 20_000_000;
+/// Adding up all events of a world takes time.
+const WORLDS_PER_SUM: u64 = 16;
 /// After so long without faults everything is at rest: the longest key window, the time until a person is asked, and
 /// a little more.
 const REST_MS: u64 = 32 * 3_600_000;
@@ -569,6 +571,11 @@ impl World {
 
     async fn audit(&self) {
         for tenant in 0..self.tenants.len() {
+            if self.seed.is_multiple_of(WORLDS_PER_SUM) {
+                for what in crate::sums::wrong(&*self.disk, &self.tenants[tenant]).await {
+                    lock(&self.auditor).raise(18, what);
+                }
+            }
             let intents = self.intents(tenant).await;
             let mut refunds: BTreeMap<String, Vec<Refund>> = BTreeMap::new();
             for refund in self.refunds(tenant).await {

@@ -124,7 +124,7 @@ fn main() -> ExitCode {
             Err(why) => println!("{:<36} NOT RUN: {why}", patch.name),
         }
     }
-    println!("{found}/{count}");
+    println!("{found}/{count} found");
     match found == count {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

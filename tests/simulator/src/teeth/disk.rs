@@ -19,6 +19,8 @@ pub(super) struct BadDisk {
     tenants: Vec<Tenant>,
     before: Mutex<HashMap<RowKey, Changes>>,
     committed: Mutex<HashSet<CommitId>>,
+    /// The last event of each row.
+    last: Mutex<HashMap<RowKey, u64>>,
 }
 
 /// What a row was before each of its last commits, and when that was.
@@ -36,6 +38,7 @@ impl BadDisk {
             tenants,
             before: Mutex::default(),
             committed: Mutex::default(),
+            last: Mutex::default(),
         }
     }
 
@@ -91,12 +94,33 @@ impl BadDisk {
         for row in &mut forced.puts {
             row.version = versions.get(&row.key).map_or(row.version, |version| version + 1);
         }
-        for event in &mut forced.events {
-            // Its place is taken: it goes behind the others.
-            let known = self.inner.events(tenant, event.row, event.sequence, 1_000).await;
-            event.sequence += known.map_or(0, |events| events.len() as u64);
+        self.put_behind(&mut forced);
+        self.append(tenant, &forced).await
+    }
+
+    /// The places of events are taken: they go behind the others.
+    fn put_behind(&self, batch: &mut Batch) {
+        let last = lock(&self.last);
+        let mut moved: HashMap<RowKey, u64> = HashMap::new();
+        for event in &mut batch.events {
+            let by = moved.entry(event.row).or_insert_with(|| {
+                let next = last.get(&event.row).map_or(0, |last| last + 1);
+                next.saturating_sub(event.sequence)
+            });
+            event.sequence += *by;
         }
-        self.inner.commit(tenant, &forced).await
+    }
+
+    /// Commits, and remembers where each row's events end.
+    async fn append(&self, tenant: &Tenant, batch: &Batch) -> Result<Receipt, CommitError> {
+        let done = self.inner.commit(tenant, batch).await;
+        if done.is_ok() {
+            let mut last = lock(&self.last);
+            for event in &batch.events {
+                last.insert(event.row, event.sequence);
+            }
+        }
+        done
     }
 }
 
@@ -166,7 +190,7 @@ impl Store for BadDisk {
             Tooth::LockWithoutFence | Tooth::LeaseWithoutEpoch => {
                 self.inner.commit(tenant, &unfenced(batch)).await
             }
-            Tooth::LostUpdate => match self.inner.commit(tenant, batch).await {
+            Tooth::LostUpdate => match self.append(tenant, batch).await {
                 Err(CommitError::Conflict(Refusal::Row(_) | Refusal::Event(_))) => {
                     self.overwrite(tenant, batch).await
                 }
