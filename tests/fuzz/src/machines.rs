@@ -194,7 +194,7 @@ impl Payment {
     /// One command, or one piece of news.
     fn step(&mut self, bytes: &mut Bytes<'_>) {
         self.now = self.now.after(Duration::from_millis(u64::from(bytes.byte() % 8)));
-        if bytes.byte() % 2 == 0 {
+        if bytes.byte().is_multiple_of(2) {
             let Some(command) = self.command(bytes) else {
                 return;
             };

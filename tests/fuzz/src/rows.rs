@@ -123,9 +123,7 @@ pub fn stored_intent(data: &[u8]) {
     let public = serde_json::to_value(&intent).expect("a payment is JSON");
     assert_eq!(public["status"], intent.status().as_str());
     assert!(intent.capturable().minor() >= 0 && intent.refundable().minor() >= 0);
-    for outcome in [now(payments.outcome_of(&id))] {
-        let _shown = read(&row, outcome);
-    }
+    let _shown = read(&row, now(payments.outcome_of(&id)));
     let listed =
         now(payments.intents(IntentQuery::new()).page(10, None)).expect("it reads in a list as well");
     assert_eq!(listed.items, [intent]);

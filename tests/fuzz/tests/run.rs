@@ -3,6 +3,8 @@
 //! `PAYMUX_FUZZ_SECONDS` is how long each target runs (1 without it; 0 is the corpus alone), `PAYMUX_FUZZ_SEED` where
 //! the mutations start. An input that breaks a target is kept in `artifacts/`; it goes into the corpus with the mend.
 
+#![allow(clippy::disallowed_methods, reason = "it runs for a time")]
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
