@@ -1,11 +1,16 @@
 //! At rest, what must hold of our rows, of the processor's own books, and of what callers were told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_core::Stream;
 use paymux::prelude::*;
 use paymux::store::{RowKey, RowKind, Store};
-use paymux::{Attempt, IntentQuery, IntentStatus, PaymentIntent, RefundQuery, RefundStatus, UnknownQuery};
+use paymux::{
+    Attempt, IntentQuery, IntentStatus, Listing, PaymentIntent, RefundQuery, RefundStatus, UnknownQuery,
+};
 use paymux_standin_stripe::{ChargeLine, Standin};
 
 use crate::kept::tenant;
@@ -56,7 +61,7 @@ pub(crate) async fn audit(
     }
     let mut by_order: BTreeMap<String, Vec<PaymentIntent>> = BTreeMap::new();
     let mut totals = (0, 0);
-    for intent in intents(payments).await {
+    for intent in all(payments.intents(IntentQuery::new())).await {
         totals.0 += intent.totals().captured;
         totals.1 += intent.totals().refunded;
         let mine: Vec<ChargeLine> = intent
@@ -81,19 +86,20 @@ pub(crate) async fn audit(
             "captured and refunded: {totals:?} here, {theirs:?} at the processor"
         ));
     }
-    let refunds = refunds(payments).await;
+    let refunds = all(payments.refunds(RefundQuery::new())).await;
     let succeeded = refunds
         .iter()
-        .filter(|(_, status)| *status == RefundStatus::Succeeded);
+        .filter(|refund| refund.status() == RefundStatus::Succeeded);
     let (ours, theirs) = (succeeded.count(), standin.ledger().refunds());
     if ours != theirs {
         audit.fault(format!("{ours} refunds here, {theirs} at the processor"));
     }
-    for (key, status) in &refunds {
-        if *status == RefundStatus::Pending {
+    for refund in &refunds {
+        let key = RowKey::new(RowKind::Refund, refund.id().uuid());
+        if refund.status() == RefundStatus::Pending {
             audit.fault(format!("{key:?} is still pending"));
         }
-        audit.events(store, *key).await;
+        audit.events(store, key).await;
     }
     for (number, facts) in told {
         let found = by_order.remove(&reference(*number)).unwrap_or_default();
@@ -103,12 +109,7 @@ pub(crate) async fn audit(
         audit.fault(format!("{name}: a payment that nobody asked for"));
     }
     let operator = payments.operator(Actor::person("auditor"));
-    let unknown = operator
-        .unknowns(UnknownQuery::new())
-        .page(100, None)
-        .await
-        .unwrap();
-    for unknown in unknown.items {
+    for unknown in all(operator.unknowns(UnknownQuery::new())).await {
         audit.fault(format!("left in doubt: {unknown:?}"));
     }
     audit
@@ -164,20 +165,15 @@ impl Audit {
     /// What callers were told of an order, beside what there is.
     fn order(&mut self, number: u64, facts: &[Fact], found: &[PaymentIntent], callers: Callers) {
         let order = Order::of(number);
-        let made = |intent: &PaymentIntent| facts.contains(&Fact::Made(*intent.id()));
-        let found: Vec<_> = found
-            .iter()
-            .filter(|intent| made(intent) || !was_never_executed(intent))
-            .collect();
-        let [intent] = found[..] else {
+        let [intent] = found else {
             let may_be_none = facts.iter().all(|fact| *fact == Fact::Begun)
                 && (callers == Callers::Away || !order.is_asked_again());
             if !found.is_empty() || !may_be_none {
-                let short = |intent: &&PaymentIntent| {
+                let short = |intent: &PaymentIntent| {
                     let attempts: Vec<_> = intent.attempts().iter().map(Attempt::status).collect();
                     (*intent.id(), intent.status(), attempts)
                 };
-                let found: Vec<_> = found.iter().copied().map(|intent| short(&intent)).collect();
+                let found: Vec<_> = found.iter().map(short).collect();
                 self.fault(format!("order {number} has {found:?}; told: {facts:?}"));
             }
             return;
@@ -207,43 +203,11 @@ impl Audit {
     }
 }
 
-/// Every account proved that it executed nothing, so that its key was free to make another payment.
-fn was_never_executed(intent: &PaymentIntent) -> bool {
-    intent.status() == IntentStatus::Created && intent.last_failure().is_some()
-}
-
-async fn intents(payments: &Payments) -> Vec<PaymentIntent> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let page = payments
-            .intents(IntentQuery::new())
-            .page(100, after)
-            .await
-            .unwrap();
-        all.extend(page.items);
-        after = page.next;
-        if after.is_none() {
-            return all;
-        }
+async fn all<T: Send + 'static>(list: Listing<T>) -> Vec<T> {
+    let mut stream = pin!(list.stream());
+    let mut all = Vec::new();
+    while let Some(item) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
+        all.push(item.unwrap());
     }
-}
-
-async fn refunds(payments: &Payments) -> Vec<(RowKey, RefundStatus)> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let page = payments
-            .refunds(RefundQuery::new())
-            .page(100, after)
-            .await
-            .unwrap();
-        let rows = page.items.iter();
-        all.extend(rows.map(|refund| {
-            let key = RowKey::new(RowKind::Refund, refund.id().uuid());
-            (key, refund.status())
-        }));
-        after = page.next;
-        if after.is_none() {
-            return all;
-        }
-    }
+    all
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::failpoint::{Cuts, Failpoints, StoppingStore, StoppingTransport};
 use crate::kept::{Kept, accounts, engine, tenant};
 use crate::log::{Fact, Log};
-use crate::order::{Caller, Order};
+use crate::order::{Caller, serve_again};
 use crate::pause;
 
 /// One life of the child, as its parent wants it.
@@ -60,16 +60,7 @@ impl Life {
             }
         };
         let old_orders = async {
-            for (number, facts) in &earlier {
-                if !facts.contains(&Fact::Done) && Order::of(*number).is_asked_again() {
-                    let caller = Caller {
-                        payments: &payments,
-                        log: &log,
-                        number: *number,
-                    };
-                    Box::pin(caller.serve()).await;
-                }
-            }
+            serve_again(&payments, &log, &earlier).await;
             std::future::pending::<()>().await;
         };
         let callers: [_; CALLERS] = std::array::from_fn(|_| Box::pin(new_orders()));

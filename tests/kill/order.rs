@@ -1,5 +1,6 @@
 //! What a caller does for one order, and what must have come of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use paymux::prelude::*;
@@ -248,6 +249,20 @@ impl Caller<'_> {
                 Some(RefundOutcome::Unknown { .. }) | None => pause(HOLD).await,
                 Some(other) => panic!("order {}: {other:?}", self.number),
             }
+        }
+    }
+}
+
+/// The callers of orders that aren't at their end, one after the other, as far as they come back.
+pub(crate) async fn serve_again(payments: &Payments, log: &Log, told: &BTreeMap<u64, Vec<Fact>>) {
+    for (&number, facts) in told {
+        if !facts.contains(&Fact::Done) && Order::of(number).is_asked_again() {
+            let caller = Caller {
+                payments,
+                log,
+                number,
+            };
+            Box::pin(caller.serve()).await;
         }
     }
 }

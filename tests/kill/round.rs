@@ -12,8 +12,8 @@ use tokio::process::{Child, ChildStdout, Command};
 use crate::audit::{Audit, Callers, audit};
 use crate::child::Life;
 use crate::kept::{Kept, accounts, engine, tenant};
-use crate::log::{Fact, Log};
-use crate::order::{Caller, Order};
+use crate::log::Log;
+use crate::order::serve_again;
 use crate::pause;
 use crate::random::Random;
 
@@ -230,24 +230,12 @@ impl Round {
         let first = audit(&payments, &*store, &self.standin, &told, Callers::Away).await;
 
         let log = Log::open(folder);
-        let served = async {
-            for (number, facts) in &told {
-                if !facts.contains(&Fact::Done) && Order::of(*number).is_asked_again() {
-                    let caller = Caller {
-                        payments: &payments,
-                        log: &log,
-                        number: *number,
-                    };
-                    Box::pin(caller.serve()).await;
-                }
-            }
-        };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let workers = Box::pin(engine.run_workers(async {
             let _told = stopped.await;
         }));
         let callers = async {
-            let done = tokio::time::timeout(PATIENCE, Box::pin(served)).await;
+            let done = tokio::time::timeout(PATIENCE, serve_again(&payments, &log, &told)).await;
             let _told = stop.send(());
             done.is_ok()
         };
