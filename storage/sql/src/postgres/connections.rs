@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{Connection as _, PgPool, Postgres};
@@ -37,8 +38,9 @@ pub(super) struct Host {
     pub(super) pool: PgPool,
 }
 
-/// How often a statement is run that PostgreSQL took back.
-const TRIES: u32 = 10;
+/// Before a statement that PostgreSQL took back is run again: from the first time to the last.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Where there are several hosts: after so long without a connection it is asked which is the primary.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -123,24 +125,23 @@ impl Connections {
         Script::new(&self.schema, self.statements)
     }
 
-    /// Runs a statement, and again if it was taken back because of others: each time on a new view of the tables.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the database that others work on is in real time too"
-    )]
+    /// Runs a statement, and again if it was taken back because of others: each time on a new view of the tables,
+    /// after waits that grow and differ, until they add up to the store's patience.
     pub(super) async fn run(&self, build: impl Fn(&mut Script)) -> Result<Vec<PgRow>, Failure> {
-        let mut tries = 1;
-        loop {
+        let again = ExponentialBuilder::new()
+            .with_min_delay(SHORTEST_WAIT)
+            .with_max_delay(LONGEST_WAIT)
+            .with_jitter()
+            .without_max_times()
+            .with_total_delay(Some(self.patience));
+        let once = || {
             let mut script = self.script();
             build(&mut script);
-            match self.once(script).await {
-                Err(failure) if failure.fate() == Fate::Again && tries < TRIES => {
-                    tokio::time::sleep(Duration::from_millis(u64::from(tries - 1))).await;
-                    tries += 1;
-                }
-                done => return done,
-            }
-        }
+            self.once(script)
+        };
+        once.retry(again)
+            .when(|failure| failure.fate() == Fate::Again)
+            .await
     }
 
     async fn once(&self, script: Script) -> Result<Vec<PgRow>, Failure> {

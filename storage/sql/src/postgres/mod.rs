@@ -7,8 +7,8 @@
 //! | the gate's row, `ok` | written, durable | `Ok` |
 //! | the gate's row, not `ok` | nothing written; it says what differed | `Conflict`, `Fenced`, the first receipt, or `NotCommitted` |
 //! | no connection, or none free in time | nothing was sent | `NotCommitted` |
-//! | 23505 unique violation; 22012, by which a commit stops itself when it wrote less than the gate let through | taken back: somebody was there first | run again, at most 10 times; the gate then says why |
-//! | 40001 serialization failure, 40P01 deadlock | taken back | run again, at most 10 times, then `NotCommitted` |
+//! | 23505 unique violation; 22012, by which a commit stops itself when it wrote less than the gate let through | taken back: somebody was there first | run again within the store's patience; the gate then says why |
+//! | 40001 serialization failure, 40P01 deadlock | taken back | run again within the store's patience, then `NotCommitted` |
 //! | 40003 statement completion unknown | may be written | `Unknown` |
 //! | 08xxx connection exceptions, a pooler's own among them | may be written | `Unknown` |
 //! | 57P01, 57P02, 57P03: the server shuts down or crashes | may be written: a shutdown can come between the commit and the wait for a standby | `Unknown` |

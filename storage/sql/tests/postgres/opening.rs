@@ -149,7 +149,7 @@ async fn a_stricter_default_isolation_works() {
     for level in ["repeatable read", "serializable"] {
         let role = Role::new(&database, &format!("default_transaction_isolation = '{level}'")).await;
         let store = role.options().open().await.unwrap();
-        let tasks: Vec<_> = (0..10)
+        let tasks: Vec<_> = (0..200)
             .map(|seed| {
                 let (store, sample) = (store.clone(), Sample::new(seed));
                 tokio::spawn(async move { store.commit(&sample.tenant, &sample.batch).await.unwrap() })
