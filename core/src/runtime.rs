@@ -272,6 +272,10 @@ impl Future for TestSleep<'_> {
     reason = "these are the ports that others are told to ask"
 )]
 mod tokio_runtime {
+    use std::time::SystemTime;
+
+    use chrono::{DateTime, Utc};
+
     use super::*;
 
     #[derive(Debug)]
@@ -286,7 +290,7 @@ mod tokio_runtime {
     #[async_trait]
     impl Clock for TokioClock {
         fn now(&self) -> Timestamp {
-            Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+            Timestamp::from_millis(DateTime::<Utc>::from(SystemTime::now()).timestamp_millis())
         }
 
         fn elapsed(&self) -> Duration {

@@ -1,16 +1,18 @@
 //! Points in time, as rows and events keep them.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Fault};
 use crate::text::from_text;
 
-/// 0000-01-01T00:00:00Z in milliseconds: RFC 3339 writes no time before.
-const YEAR_ZERO: i64 = -62_167_219_200_000;
+/// What RFC 3339 can write: from 0000-01-01T00:00:00Z to before 10000-01-01T00:00:00Z, in milliseconds.
+const CALENDAR: Range<i64> = -62_167_219_200_000..253_402_300_800_000;
 
 /// A point in time in UTC, to the millisecond. Written as RFC 3339, and outside of the years 0 to 9999 as
 /// `253402300800000 ms`.
@@ -62,9 +64,10 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.0.max(YEAR_ZERO)) {
-            Ok(time) if self.0 >= YEAR_ZERO => write!(f, "{time:.3}"),
-            Ok(_) | Err(_) => write!(f, "{} ms", self.0),
+        let in_calendar = Some(self.0).filter(|millis| CALENDAR.contains(millis));
+        match in_calendar.and_then(DateTime::from_timestamp_millis) {
+            Some(time) => f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            None => write!(f, "{} ms", self.0),
         }
     }
 }
@@ -83,18 +86,14 @@ impl FromStr for Timestamp {
         if let Some(millis) = text.strip_suffix(" ms").and_then(|millis| millis.parse().ok()) {
             return Ok(Self(millis));
         }
-        // RFC 3339 has years of four digits and no sign.
-        let unsigned = Some(text).filter(|text| !text.trim_start().starts_with(['-', '+']));
-        unsigned
-            .and_then(|text| text.parse::<jiff::Timestamp>().ok())
-            .map(|time| Self(time.as_millisecond()))
-            .ok_or_else(|| {
-                Error::invalid(Fault::new(
-                    "time",
-                    "not a point in time",
-                    "write it as 2026-01-31T12:00:00Z",
-                ))
-            })
+        match DateTime::parse_from_rfc3339(text) {
+            Ok(time) => Ok(Self(time.timestamp_millis())),
+            Err(_) => Err(Error::invalid(Fault::new(
+                "time",
+                "not a point in time",
+                "write it as 2026-01-31T12:00:00Z",
+            ))),
+        }
     }
 }
 
@@ -137,11 +136,12 @@ mod tests {
             1_700_000_000_123,
             -1,
             253_402_207_200_999,
-            253_402_300_800_000,
             i64::MAX,
             i64::MIN,
-            YEAR_ZERO,
-            YEAR_ZERO - 1,
+            CALENDAR.start,
+            CALENDAR.start - 1,
+            CALENDAR.end - 1,
+            CALENDAR.end,
             -377_705_023_201_001,
         ] {
             let time = Timestamp::from_millis(millis);
@@ -151,15 +151,30 @@ mod tests {
             Timestamp::from_millis(1_700_000_000_120).to_string(),
             "2023-11-14T22:13:20.120Z"
         );
-        assert_eq!(
-            Timestamp::from_millis(YEAR_ZERO).to_string(),
-            "0000-01-01T00:00:00.000Z"
-        );
+        for (millis, text) in [
+            (CALENDAR.start - 1, "-62167219200001 ms"),
+            (CALENDAR.start, "0000-01-01T00:00:00.000Z"),
+            (CALENDAR.end - 1, "9999-12-31T23:59:59.999Z"),
+            (CALENDAR.end, "253402300800000 ms"),
+        ] {
+            assert_eq!(Timestamp::from_millis(millis).to_string(), text);
+        }
+        for (text, millis) in [
+            ("2023-11-15T00:13:20.1239+02:00", 1_700_000_000_123),
+            ("1969-12-31T23:59:59.9999Z", -1),
+            ("0000-01-01T00:00:00+01:00", CALENDAR.start - 3_600_000),
+        ] {
+            assert_eq!(text.parse::<Timestamp>().unwrap().as_millis(), millis, "{text}");
+        }
         for text in [
             "-009999-01-02T01:59:58.999Z",
             "+002026-01-31T12:00:00Z",
             "",
             "now",
+            "2026-01-31",
+            "2026-01-31T12:00:00",
+            "2026-02-30T12:00:00Z",
+            "10000-01-01T00:00:00Z",
         ] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }

@@ -21,8 +21,8 @@ fn time_and_randomness(file: &Source) -> Vec<Breach> {
     let banned = [
         "SystemTime::now",
         "Instant::now",
-        "jiff::Timestamp::now",
-        "Zoned::now",
+        "Utc::now",
+        "Local::now",
         "Uuid::new_v4",
         "Uuid::now_v7",
         "rand::",

@@ -4,7 +4,7 @@
 //! lock: a process that is killed leaves a whole change or none, and at worst a torn last line, which the next one
 //! cuts off.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use paymux_core::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::ledger::{Payment, RefundEntry, Sent};
 use crate::processor::{Answer, Arrival};
@@ -24,15 +24,15 @@ use crate::wire::{About, Event};
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     pub(crate) ids: u64,
-    payments: BTreeMap<String, Payment>,
-    refunds: BTreeMap<String, RefundEntry>,
+    payments: HashMap<String, Payment>,
+    refunds: HashMap<String, RefundEntry>,
     order: Vec<(About, String)>,
-    by_reference: BTreeMap<(String, String), Vec<(About, String)>>,
+    by_reference: HashMap<(String, String), Vec<(About, String)>>,
     due: BTreeSet<(Timestamp, About, String)>,
-    keys: BTreeMap<(String, String), KeyEntry>,
-    in_work: BTreeMap<String, InWork>,
+    keys: HashMap<(String, String), KeyEntry>,
+    in_work: HashMap<String, InWork>,
     sends: Vec<Sent>,
-    sends_of: BTreeMap<String, usize>,
+    sends_of: HashMap<String, usize>,
     notices: Vec<NoticeEntry>,
     posted: usize,
 }
@@ -79,11 +79,11 @@ pub(crate) struct NoticeEntry {
     /// The payment that it concerns, which decides how it is posted.
     pub(crate) payment: String,
     pub(crate) reference: Option<String>,
-    pub(crate) object: Value,
+    pub(crate) object: Box<RawValue>,
 }
 
 impl NoticeEntry {
-    pub(crate) fn event(&self, object: Option<Value>) -> Event {
+    pub(crate) fn event(&self, object: Option<Box<RawValue>>) -> Event {
         Event {
             event: self.id.clone(),
             kind: self.kind.clone(),
@@ -397,46 +397,58 @@ impl Ledger {
             books: Books::default(),
             file: Some(BooksFile { file, read: 0 }),
         };
-        kept.locked(|_| Ok(()))?;
+        kept.begin()?;
+        kept.end(None)?;
         Ok(Self(Mutex::new(kept)))
     }
 
     /// Makes one change. Where the file fails, the books are as they were.
     pub(crate) fn change<R>(&self, make: impl FnOnce(&mut Draft<'_>) -> R) -> io::Result<R> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.locked(|kept| {
-            let mut draft = Draft {
-                books: &mut kept.books,
-                change: kept.file.is_some().then(Change::default),
-            };
-            let result = make(&mut draft);
-            let change = draft.change.filter(|change| !change.is_empty());
-            if let (Some(file), Some(mut change)) = (&mut kept.file, change) {
-                change.ids = kept.books.ids;
-                if let Err(error) = file.append(&change) {
-                    // What was written, if anything, is read again or cut off by the next change.
-                    kept.books = Books::default();
-                    file.read = 0;
-                    return Err(error);
-                }
-            }
-            Ok(result)
-        })
+        kept.begin()?;
+        let mut draft = Draft {
+            change: kept.file.is_some().then(Change::default),
+            books: &mut kept.books,
+        };
+        let result = make(&mut draft);
+        let change = draft.change;
+        kept.end(change)?;
+        Ok(result)
     }
 }
 
 impl Kept {
-    fn locked<R>(&mut self, work: impl FnOnce(&mut Self) -> io::Result<R>) -> io::Result<R> {
+    /// Locks the file, and reads what others have appended.
+    fn begin(&mut self) -> io::Result<()> {
         let Some(file) = &mut self.file else {
-            return work(self);
+            return Ok(());
         };
         file.file.lock()?;
         let caught_up = file.catch_up(&mut self.books);
-        let result = caught_up.and_then(|()| work(self));
-        match &self.file {
-            Some(file) => file.file.unlock().and(result),
-            None => result,
+        if caught_up.is_err() {
+            file.file.unlock()?;
         }
+        caught_up
+    }
+
+    /// Appends the change, if it is one, and unlocks the file.
+    fn end(&mut self, change: Option<Change>) -> io::Result<()> {
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
+        let appended = match change.filter(|change| !change.is_empty()) {
+            Some(mut change) => {
+                change.ids = self.books.ids;
+                file.append(&change)
+            }
+            None => Ok(()),
+        };
+        if appended.is_err() {
+            // What was written, if anything, is read again or cut off by the next change.
+            self.books = Books::default();
+            file.read = 0;
+        }
+        file.file.unlock().and(appended)
     }
 }
 

@@ -8,7 +8,7 @@ mod payments;
 mod refunds;
 mod time;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +19,7 @@ use paymux_core::connector::{Key, ReplaysErrors, Request, Response};
 use paymux_core::{Clock, ConnectorId, MoneyError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::books::{Draft, InWork, KeyEntry, KeyUse, Ledger};
@@ -26,7 +27,7 @@ use crate::fault::{Call, Down, FaultKind, Faults};
 use crate::ledger::{Fate, Sent};
 use crate::magic::Magic;
 use crate::shape::Shape;
-use crate::wire::{Confirm, ConfirmPayment, Method, NewPayment, unescape};
+use crate::wire::{Confirm, ConfirmPayment, NewPayment, from_json, to_json, unescape};
 
 /// The header that holds an idempotency key.
 pub(crate) const KEY_HEADER: &str = "idempotency-key";
@@ -38,7 +39,7 @@ pub(crate) struct Processor {
     pub(crate) connector: ConnectorId,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) shapes: Arc<Mutex<BTreeMap<String, Arc<Shape>>>>,
+    pub(crate) shapes: Arc<Mutex<HashMap<String, Arc<Shape>>>>,
     pub(crate) faults: Faults,
 }
 
@@ -50,14 +51,14 @@ pub(crate) struct Arrival {
     pub(crate) path: String,
     pub(crate) key: Option<String>,
     pub(crate) hash: String,
-    pub(crate) body: Value,
+    pub(crate) body: Box<RawValue>,
 }
 
 /// What the processor answers.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Answer {
     status: u16,
-    body: Value,
+    body: Box<RawValue>,
     /// Whether the body comes whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cut_at: Option<usize>,
@@ -264,7 +265,7 @@ impl Processor {
     }
 
     fn execute(&self, draft: &mut Draft<'_>, arrival: &Arrival, error: ServerError) -> Answer {
-        let failure = || Answer::new(500, json!({ "error": "internal" }));
+        let failure = || Answer::of(500, &json!({ "error": "internal" }));
         let answer = match error {
             ServerError::Before => failure(),
             ServerError::None | ServerError::After => self
@@ -355,7 +356,7 @@ impl Arrival {
     }
 
     /// The path's segments and the query's pairs.
-    fn target(&self) -> (Vec<&str>, BTreeMap<&str, String>) {
+    fn target(&self) -> (Vec<&str>, HashMap<&str, String>) {
         let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         let pairs = pairs.filter_map(|(name, value)| Some((name, unescape(value)?)));
@@ -363,7 +364,7 @@ impl Arrival {
     }
 
     fn read<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        T::deserialize(&self.body).map_err(|_| Refusal(400, "body"))
+        from_json(&self.body).map_err(|_| Refusal(400, "body"))
     }
 
     fn call(&self) -> Option<Call> {
@@ -390,12 +391,14 @@ impl Arrival {
 
     /// The same request, paid by this card if it pays at all.
     fn by_card(&self, magic: Magic) -> Self {
-        let mut arrival = self.clone();
-        if let Some(method) = arrival.body.get_mut("method").filter(|method| !method.is_null()) {
-            let token = magic.token().to_owned();
-            *method = serde_json::to_value(Method::Card { token }).unwrap_or_default();
+        let mut body: Value = self.read().unwrap_or_default();
+        if let Some(method) = body.get_mut("method").filter(|method| !method.is_null()) {
+            *method = json!({ "card": { "token": magic.token() } });
         }
-        arrival
+        Self {
+            body: to_json(&body),
+            ..self.clone()
+        }
     }
 
     /// The magic of a request that executes a payment.
@@ -410,20 +413,16 @@ impl Arrival {
 }
 
 impl Answer {
-    pub(crate) fn new(status: u16, body: Value) -> Self {
+    pub(crate) fn of(status: u16, body: &impl Serialize) -> Self {
         Self {
             status,
-            body,
+            body: to_json(body),
             cut_at: None,
         }
     }
 
-    pub(crate) fn of(status: u16, body: &impl Serialize) -> Self {
-        Self::new(status, serde_json::to_value(body).unwrap_or_default())
-    }
-
     pub(crate) fn into_response(self) -> Response {
-        let mut body = self.body.to_string().into_bytes();
+        let mut body = Box::<str>::from(self.body).into_string().into_bytes();
         body.truncate(self.cut_at.unwrap_or(body.len()));
         let mut headers = HeaderMap::new();
         headers.insert(
@@ -435,15 +434,16 @@ impl Answer {
     }
 
     fn cut(mut self) -> Self {
-        self.cut_at = Some(self.body.to_string().len() / 2);
+        self.cut_at = Some(self.body.get().len() / 2);
         self
     }
 
     /// Of a list, each object.
     fn altered(mut self) -> Self {
-        let objects = match self.body.get_mut("items").and_then(Value::as_array_mut) {
+        let mut body: Value = from_json(&self.body).unwrap_or_default();
+        let objects = match body.get_mut("items").and_then(Value::as_array_mut) {
             Some(items) => items.iter_mut().collect(),
-            None => vec![&mut self.body],
+            None => vec![&mut body],
         };
         for object in objects {
             for name in ["amount", "total"] {
@@ -452,13 +452,14 @@ impl Answer {
                 }
             }
         }
+        self.body = to_json(&body);
         self
     }
 }
 
 impl Refusal {
     pub(crate) fn answer(self) -> Answer {
-        Answer::new(self.0, json!({ "error": self.1 }))
+        Answer::of(self.0, &json!({ "error": self.1 }))
     }
 }
 

@@ -9,7 +9,7 @@ use paymux_core::connector::{
 use paymux_core::{AccountRef, Bytes, Secret, Timestamp};
 
 use crate::map::{self, Api};
-use crate::wire::{About, Event};
+use crate::wire::{About, Event, from_json};
 
 /// How webhooks are signed.
 pub(crate) const SIGNATURE: TimestampedHmac = TimestampedHmac {
@@ -53,11 +53,11 @@ impl WebhookOps for Api {
         };
         let authority = match event.about {
             About::Payment => {
-                let payment = serde_json::from_value(object).map_err(|_| Malformed)?;
+                let payment = from_json(&object).map_err(|_| Malformed)?;
                 Authority::Payment(Box::new(map::standing(payment).map_err(|_| Malformed)?))
             }
             About::Refund => {
-                let refund = serde_json::from_value(object).map_err(|_| Malformed)?;
+                let refund = from_json(&object).map_err(|_| Malformed)?;
                 Authority::Refund(Box::new(map::refund(refund).map_err(|_| Malformed)?))
             }
         };

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use paymux_core::{
     CaptureMethod, Challenge, Grant, IntentMode, MitReason, Money, RefundReason, Rest, ThreeDs, Timestamp,
 };
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::ledger::PaymentState;
 
@@ -42,7 +44,7 @@ pub(crate) enum Confirm {
 
 /// How the payer pays. It may hold what must not be printed.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Method {
     Card { token: String },
     NetworkToken { token: String, cryptogram: String },
@@ -152,13 +154,12 @@ pub(crate) struct PaymentObject {
 /// What the payer has to do.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ActionObject {
-    #[serde(flatten)]
     pub(crate) what: ActionWhat,
     pub(crate) expires_at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum ActionWhat {
     Redirect { url: String },
     Fingerprint { url: String, client_secret: String },
@@ -217,7 +218,7 @@ pub(crate) struct Event {
     pub(crate) reference: Option<String>,
     /// The object as it stood, where the account's webhooks carry it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) object: Option<serde_json::Value>,
+    pub(crate) object: Option<Box<RawValue>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -225,6 +226,16 @@ pub(crate) struct Event {
 pub(crate) enum About {
     Payment,
     Refund,
+}
+
+/// An object as it goes over the wire.
+pub(crate) fn to_json(object: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(object).unwrap_or_default()
+}
+
+/// Reads what came over the wire.
+pub(crate) fn from_json<T: DeserializeOwned>(json: &RawValue) -> serde_json::Result<T> {
+    serde_json::from_slice(json.get().as_bytes())
 }
 
 /// Writes `text` so that it can stand in a URL's path or query.

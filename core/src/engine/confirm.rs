@@ -6,7 +6,7 @@ use super::Inner;
 use super::aggregate::{Aggregate, Loaded};
 use super::commit::CommitFailure;
 use super::drive::{Drive, Driven};
-use super::idempotency::Claimed;
+use super::idempotency::{Before, Claimed, IdempotencyKey};
 use super::operate::Closed;
 use super::payments::{Confirm, Payments};
 use super::route::{Ask, Opened};
@@ -20,7 +20,51 @@ use crate::store::RowKey;
 use crate::tenant::Tenant;
 
 impl Payments {
-    /// W1 of a confirmation, then its drive; a live attempt is closed first. `replaces`: the ended payment of the session that this one stands in for.
+    pub(crate) async fn make_and_confirm(
+        &self,
+        key: &IdempotencyKey,
+        new: NewIntent,
+        with: Confirm,
+    ) -> Result<Reply<PaymentOutcome>> {
+        let claimed = Claimed::new("create_and_confirm", key, &(&new, &with))?;
+        let before = self.engine.before::<Intent>(&self.tenant, &claimed).await?;
+        if let Before::Again(target) = before {
+            return self.confirm_made(claimed, target, &new, with).await;
+        }
+        if let Some(reply) = self.replayed(before).await? {
+            return Ok(reply);
+        }
+        new.check(self.limits(new.amount.currency()))?;
+        if new.scheduled_for.is_some() {
+            let fault = Fault::new(
+                "scheduled_for",
+                "it can't wait and be confirmed now",
+                "use Payments::schedule",
+            );
+            return Err(Error::invalid(fault));
+        }
+        let state = self.new_state(new, None, None);
+        self.confirm_state(claimed, None, state, with, None).await
+    }
+
+    pub(crate) async fn confirm_intent(
+        &self,
+        key: &IdempotencyKey,
+        id: &PaymentIntentId,
+        with: Confirm,
+    ) -> Result<Reply<PaymentOutcome>> {
+        let claimed = Claimed::new("confirm", key, &(id, &with))?;
+        // Before the key is looked up: what is read here can't be what the same request, elsewhere, made of it since.
+        let loaded = self.load(id).await?;
+        if let Some(reply) = self.replay_payment(&claimed).await? {
+            return Ok(reply);
+        }
+        let state = loaded.state.clone();
+        self.confirm_state(claimed, Some(loaded), state, with, None).await
+    }
+
+    /// W1 of a confirmation, then its drive; a live attempt is closed first. `replaces`: the ended payment of the
+    /// session that this one stands in for.
     pub(crate) async fn confirm_state(
         &self,
         claimed: Claimed,

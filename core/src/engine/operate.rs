@@ -8,7 +8,7 @@ use super::commit::CommitFailure;
 use super::drive::{Drive, Driven, FirstWrite, Sending, Writer};
 use super::idempotency::{Before, Claimed, IdempotencyKey, Progress};
 use super::operation::OpRequest;
-use super::payments::Payments;
+use super::payments::{Payments, ReturnPayload};
 use crate::connector::Connector;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::{OperationId, PaymentIntentId, SessionId};
@@ -302,6 +302,37 @@ impl Payments {
             .shielded(async move { engine.drive(&tenant, loaded, drive).await })
             .await;
         driven.unwrap_or_else(|| Driven::to(opened, None)).told()
+    }
+
+    pub(crate) async fn complete_attempt(
+        &self,
+        id: &PaymentIntentId,
+        payload: ReturnPayload,
+    ) -> Result<PaymentOutcome> {
+        let loaded = self.load(id).await?;
+        let waiting = loaded.state.status == IntentStatus::RequiresAction && loaded.state.open_op.is_none();
+        let Some(attempt) = loaded.state.live_attempt().cloned().filter(|_| waiting) else {
+            return self.engine.payment_outcome(&self.tenant, &loaded, None).await;
+        };
+        let connector = self.connector(&attempt.account).await?;
+        let (Some(payload), Some(_)) = (payload.0, &connector.complete) else {
+            let driven = self.sync_loaded(loaded).await?;
+            return self.outcome(driven.told()).await;
+        };
+        let request = OpRequest {
+            kind: OperationKind::Complete,
+            amount: attempt.amount,
+            rest: Rest::Release,
+            used: None,
+            ends: None,
+        };
+        let (command, operation, call) =
+            self.engine
+                .open_with(&loaded.state, &attempt, &connector, request, &payload)?;
+        let driven = self
+            .open_and_drive(None, loaded, &command, operation, call, connector, payload)
+            .await?;
+        self.outcome(driven).await
     }
 
     pub(crate) async fn outcome(&self, driven: Driven) -> Result<PaymentOutcome> {

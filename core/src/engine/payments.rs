@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use super::Inner;
 use super::idempotency::{Before, Claimed, IdempotencyKey};
 use super::operate::{Operated, outstanding, same_currency, stale};
-use super::operation::OpRequest;
 use super::operator::{Actor, Operator};
 use super::refunds::awaits_settlement;
 use crate::connector::VoidAfterCapture;
@@ -74,7 +75,7 @@ pub enum CaptureAmount {
 
 /// What the payer's browser brought back. It is never believed: the processor is asked.
 #[derive(Clone, Debug, Default)]
-pub struct ReturnPayload(Option<Volatile>);
+pub struct ReturnPayload(pub(crate) Option<Volatile>);
 
 impl ReturnPayload {
     /// The query of the return URL.
@@ -217,33 +218,16 @@ impl Payments {
     /// Nothing moved: [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), [`ErrorKind::NoRoute`](crate::ErrorKind::NoRoute), [`ErrorKind::NotExecuted`](crate::ErrorKind::NotExecuted) with every account's
     /// proof, [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden) by the host's own check, [`ErrorKind::OperationInProgress`](crate::ErrorKind::OperationInProgress) while the same key
     /// is at work, [`ErrorKind::IdempotencyMismatch`](crate::ErrorKind::IdempotencyMismatch).
-    #[tracing::instrument(name = "paymux.create_and_confirm", skip_all, fields(tenant = %self.tenant))]
     pub async fn create_and_confirm(
         &self,
         key: &IdempotencyKey,
         new: NewIntent,
         with: impl Into<Confirm>,
     ) -> Result<Reply<PaymentOutcome>> {
-        let with = with.into();
-        let claimed = Claimed::new("create_and_confirm", key, &(&new, &with))?;
-        let before = self.engine.before::<Intent>(&self.tenant, &claimed).await?;
-        if let Before::Again(target) = before {
-            return self.confirm_made(claimed, target, &new, with).await;
-        }
-        if let Some(reply) = self.replayed(before).await? {
-            return Ok(reply);
-        }
-        new.check(self.limits(new.amount.currency()))?;
-        if new.scheduled_for.is_some() {
-            let fault = Fault::new(
-                "scheduled_for",
-                "it can't wait and be confirmed now",
-                "use Payments::schedule",
-            );
-            return Err(Error::invalid(fault));
-        }
-        let state = self.new_state(new, None, None);
-        self.confirm_state(claimed, None, state, with, None).await
+        let span = tracing::info_span!("paymux.create_and_confirm", tenant = %self.tenant);
+        self.make_and_confirm(key, new, with.into())
+            .instrument(span)
+            .await
     }
 
     /// Confirms a payment that was made before, or pays it by another method: then the live attempt is closed first.
@@ -251,22 +235,14 @@ impl Payments {
     /// # Errors
     /// As [`Payments::create_and_confirm`]; [`ErrorKind::PayerActionOutstanding`](crate::ErrorKind::PayerActionOutstanding) where the payer may still complete
     /// an earlier action that can't be called back.
-    #[tracing::instrument(name = "paymux.confirm", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn confirm(
         &self,
         key: &IdempotencyKey,
         id: &PaymentIntentId,
         with: impl Into<Confirm>,
     ) -> Result<Reply<PaymentOutcome>> {
-        let with = with.into();
-        let claimed = Claimed::new("confirm", key, &(id, &with))?;
-        // Before the key is looked up: what is read here can't be what the same request, elsewhere, made of it since.
-        let loaded = self.load(id).await?;
-        if let Some(reply) = self.replay_payment(&claimed).await? {
-            return Ok(reply);
-        }
-        let state = loaded.state.clone();
-        self.confirm_state(claimed, Some(loaded), state, with, None).await
+        let span = tracing::info_span!("paymux.confirm", tenant = %self.tenant, %id);
+        self.confirm_intent(key, id, with.into()).instrument(span).await
     }
 
     /// The payer came back from an action. A reloaded return page is harmless: there is no key, and the payload is
@@ -274,32 +250,9 @@ impl Payments {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); [`ErrorKind::NotExecuted`](crate::ErrorKind::NotExecuted).
-    #[tracing::instrument(name = "paymux.complete", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn complete(&self, id: &PaymentIntentId, payload: ReturnPayload) -> Result<PaymentOutcome> {
-        let loaded = self.load(id).await?;
-        let waiting = loaded.state.status == IntentStatus::RequiresAction && loaded.state.open_op.is_none();
-        let Some(attempt) = loaded.state.live_attempt().cloned().filter(|_| waiting) else {
-            return self.engine.payment_outcome(&self.tenant, &loaded, None).await;
-        };
-        let connector = self.connector(&attempt.account).await?;
-        let (Some(payload), Some(_)) = (payload.0, &connector.complete) else {
-            let driven = self.sync_loaded(loaded).await?;
-            return self.outcome(driven.told()).await;
-        };
-        let request = OpRequest {
-            kind: OperationKind::Complete,
-            amount: attempt.amount,
-            rest: Rest::Release,
-            used: None,
-            ends: None,
-        };
-        let (command, operation, call) =
-            self.engine
-                .open_with(&loaded.state, &attempt, &connector, request, &payload)?;
-        let driven = self
-            .open_and_drive(None, loaded, &command, operation, call, connector, payload)
-            .await?;
-        self.outcome(driven).await
+        let span = tracing::info_span!("paymux.complete", tenant = %self.tenant, %id);
+        self.complete_attempt(id, payload).instrument(span).await
     }
 
     /// Takes what is held, whole or in part.
@@ -307,13 +260,13 @@ impl Payments {
     /// # Errors
     /// Nothing moved: [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for more than is left or what wasn't granted,
     /// [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition), [`ErrorKind::OperationInProgress`](crate::ErrorKind::OperationInProgress), [`ErrorKind::NotExecuted`](crate::ErrorKind::NotExecuted).
-    #[tracing::instrument(name = "paymux.capture", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn capture(
         &self,
         key: &IdempotencyKey,
         id: &PaymentIntentId,
         amount: CaptureAmount,
     ) -> Result<Reply<CaptureOutcome>> {
+        let span = tracing::info_span!("paymux.capture", tenant = %self.tenant, %id);
         let reply = self
             .operate("capture", key, id, &amount, |state| {
                 let (amount, rest) = match amount {
@@ -323,6 +276,7 @@ impl Payments {
                 same_currency("amount", amount, state)?;
                 Ok((OperationKind::Capture, amount, rest))
             })
+            .instrument(span)
             .await?;
         let Operated {
             loaded,
@@ -343,13 +297,13 @@ impl Payments {
     ///
     /// # Errors
     /// As [`Payments::capture`].
-    #[tracing::instrument(name = "paymux.increment", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn increment(
         &self,
         key: &IdempotencyKey,
         id: &PaymentIntentId,
         by: Money,
     ) -> Result<Reply<VoidOutcome>> {
+        let span = tracing::info_span!("paymux.increment", tenant = %self.tenant, %id);
         let cap = self.engine.policy.cap_in(by.currency());
         let reply = self
             .operate("increment", key, id, &by, |state| {
@@ -373,6 +327,7 @@ impl Payments {
                     }
                 }
             })
+            .instrument(span)
             .await?;
         self.void_reply(reply)
     }
@@ -381,18 +336,18 @@ impl Payments {
     ///
     /// # Errors
     /// As [`Payments::capture`].
-    #[tracing::instrument(name = "paymux.void", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn void(&self, key: &IdempotencyKey, id: &PaymentIntentId) -> Result<Reply<VoidOutcome>> {
-        self.void_held("void", key, id).await
+        let span = tracing::info_span!("paymux.void", tenant = %self.tenant, %id);
+        self.void_held("void", key, id).instrument(span).await
     }
 
     /// Gives up what is held and not captured, where something was captured.
     ///
     /// # Errors
     /// As [`Payments::capture`].
-    #[tracing::instrument(name = "paymux.release", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn release(&self, key: &IdempotencyKey, id: &PaymentIntentId) -> Result<Reply<VoidOutcome>> {
-        self.release_rest("release", key, id).await
+        let span = tracing::info_span!("paymux.release", tenant = %self.tenant, %id);
+        self.release_rest("release", key, id).instrument(span).await
     }
 
     /// Stops a payment that isn't authorized yet; a live attempt is closed at its processor first.
@@ -400,9 +355,9 @@ impl Payments {
     /// # Errors
     /// As [`Payments::capture`]; [`ErrorKind::PayerActionOutstanding`](crate::ErrorKind::PayerActionOutstanding) where the payer may still act and can't be
     /// called back.
-    #[tracing::instrument(name = "paymux.cancel", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn cancel(&self, key: &IdempotencyKey, id: &PaymentIntentId) -> Result<Reply<VoidOutcome>> {
-        self.stop("cancel", key, id).await
+        let span = tracing::info_span!("paymux.cancel", tenant = %self.tenant, %id);
+        self.stop("cancel", key, id).instrument(span).await
     }
 
     /// Gives money back: what is available, or a part of it.
@@ -410,14 +365,14 @@ impl Payments {
     /// # Errors
     /// Nothing moved: [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for more than is available, [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition),
     /// [`ErrorKind::RefundNotSettled`](crate::ErrorKind::RefundNotSettled), [`ErrorKind::NotExecuted`](crate::ErrorKind::NotExecuted).
-    #[tracing::instrument(name = "paymux.refund", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn refund(
         &self,
         key: &IdempotencyKey,
         id: &PaymentIntentId,
         new: NewRefund,
     ) -> Result<Reply<RefundOutcome>> {
-        self.make_refund("refund", key, id, new).await
+        let span = tracing::info_span!("paymux.refund", tenant = %self.tenant, %id);
+        self.make_refund("refund", key, id, new).instrument(span).await
     }
 
     /// Undoes a payment by whichever verbs fit: cancel, void, release and refund. Its keys are its own: the same key may
@@ -688,10 +643,10 @@ impl Payments {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); [`ErrorKind::Connectors`](crate::ErrorKind::Connectors) where its account isn't registered.
-    #[tracing::instrument(name = "paymux.sync", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn sync(&self, id: &PaymentIntentId) -> Result<PaymentIntent> {
-        let loaded = self.load(id).await?;
-        Ok(self.sync_all(loaded).await?.view())
+        let span = tracing::info_span!("paymux.sync", tenant = %self.tenant, %id);
+        let synced = async { self.sync_all(self.load(id).await?).await };
+        Ok(synced.instrument(span).await?.view())
     }
 
     /// What the payer has to do, ready to be shown.
@@ -736,14 +691,14 @@ impl Payments {
     ///
     /// # Errors
     /// As [`Payments::confirm`]; [`ErrorKind::SessionExpired`](crate::ErrorKind::SessionExpired); [`ErrorKind::SessionAlreadyCompleted`](crate::ErrorKind::SessionAlreadyCompleted).
-    #[tracing::instrument(name = "paymux.submit", skip_all, fields(tenant = %self.tenant, %id))]
     pub async fn submit(
         &self,
         key: &IdempotencyKey,
         id: &SessionId,
         with: impl Into<Confirm>,
     ) -> Result<Reply<PaymentOutcome>> {
-        self.submit_session(key, id, with.into()).await
+        let span = tracing::info_span!("paymux.submit", tenant = %self.tenant, %id);
+        self.submit_session(key, id, with.into()).instrument(span).await
     }
 
     /// The buyer steps back: the live attempt is closed, and another method may be chosen. A session that is still

@@ -1,6 +1,6 @@
 //! Making, executing, completing and showing payments.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Answer, Processor, Refusal, Served, base32, mix};
@@ -10,7 +10,7 @@ use crate::magic::Magic;
 use crate::shape::Settlement;
 use crate::wire::{
     About, ActionObject, ActionWhat, CompletePayment, Confirm, ConfirmPayment, List, Method, NewPayment,
-    PaymentObject, escape,
+    PaymentObject, escape, to_json,
 };
 use paymux_core::connector::{Ability, Offer};
 use paymux_core::{
@@ -127,7 +127,7 @@ impl Processor {
         &self,
         draft: &Draft<'_>,
         account: &str,
-        query: &BTreeMap<&str, String>,
+        query: &HashMap<&str, String>,
     ) -> Served {
         let reference = query.get("reference").ok_or(Refusal(400, "reference"))?;
         let seen_before = self.clock.now().before(self.faults.staleness());
@@ -286,7 +286,6 @@ impl Processor {
 
     /// Writes a payment and posts a webhook about it.
     pub(crate) fn put(&self, draft: &mut Draft<'_>, payment: &Payment, kind: &str) {
-        let object = serde_json::to_value(self.object(payment)).unwrap_or_default();
         let notice = NoticeEntry {
             id: self.id(draft, "evt"),
             kind: kind.to_owned(),
@@ -295,7 +294,7 @@ impl Processor {
             handle: payment.handle.clone(),
             payment: payment.handle.clone(),
             reference: Some(payment.reference.clone()),
-            object,
+            object: to_json(&self.object(payment)),
         };
         draft.put_payment(payment.clone());
         draft.put_notice(notice);

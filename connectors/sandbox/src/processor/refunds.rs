@@ -1,6 +1,6 @@
 //! Giving captured money back.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use paymux_core::Money;
@@ -12,7 +12,7 @@ use super::{Answer, Processor, Refusal, Served};
 use crate::books::{Draft, NoticeEntry};
 use crate::ledger::{CaptureEntry, CaptureState, Payment, RefundEntry, RefundState};
 use crate::magic::Magic;
-use crate::wire::{About, List, NewRefund, OperationObject, OperationState};
+use crate::wire::{About, List, NewRefund, OperationObject, OperationState, to_json};
 
 /// How long a refund takes that doesn't complete at once.
 const COMPLETES_AFTER: Duration = Duration::from_secs(3600);
@@ -83,7 +83,7 @@ impl Processor {
         &self,
         draft: &Draft<'_>,
         account: &str,
-        query: &BTreeMap<&str, String>,
+        query: &HashMap<&str, String>,
     ) -> Served {
         let reference = query.get("reference").ok_or(Refusal(400, "reference"))?;
         let seen_before = self.clock.now().before(self.faults.staleness());
@@ -161,7 +161,7 @@ impl Processor {
             handle: refund.handle.clone(),
             payment: refund.payment.clone(),
             reference: refund.reference.clone(),
-            object: serde_json::to_value(object(refund)).unwrap_or_default(),
+            object: to_json(&object(refund)),
         };
         draft.put_refund(refund.clone());
         draft.put_notice(notice);
