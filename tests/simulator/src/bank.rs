@@ -484,7 +484,9 @@ impl Bank {
         let number = payment.captures.len();
         let own = reference.is_some();
         let state = match (payment.manner, settles) {
-            (Manner::CapturePending | Manner::CaptureFails, _) if own => State::Processing,
+            (Manner::CapturePending, _) if own => State::Processing,
+            // The last of them is told to be on its way, an earlier one to be done.
+            (Manner::CaptureFails, _) if own && !keep => State::Processing,
             (_, Some(0)) => State::Settled,
             _ => State::Done,
         };

@@ -610,7 +610,11 @@ impl Shopper {
         match self.rng.below(12) {
             0..=3 => self.capture(id, CaptureAmount::Remaining).await,
             4 | 5 if left.minor() > 1 => {
-                let part = Money::from_minor(1 + self.rng.below(left.minor() as u64) as i64, left.currency());
+                let part = match 1 + self.rng.below(left.minor() as u64) as i64 {
+                    // All of it, and the authorization is to live on.
+                    part if part % 8 == 0 => left,
+                    part => Money::from_minor(part, left.currency()),
+                };
                 let rest = if self.rng.chance(600) {
                     Rest::Keep
                 } else {
@@ -687,7 +691,11 @@ impl Shopper {
         let overlooked = mix(u64::from(self.number), u64::from(self.asked)).is_multiple_of(6);
         let new = match left.minor() > 1 && self.rng.chance(500) {
             true => {
-                let part = Money::from_minor(1 + self.rng.below(left.minor() as u64) as i64, left.currency());
+                let part = match 1 + self.rng.below(left.minor() as u64) as i64 {
+                    // All of it, and the authorization is to live on.
+                    part if part % 8 == 0 => left,
+                    part => Money::from_minor(part, left.currency()),
+                };
                 NewRefund::part(part, RefundReason::GoodsReturned)
             }
             false if overlooked && all.minor() > 0 => NewRefund::part(all, RefundReason::GoodsReturned),
