@@ -43,6 +43,10 @@ pub mod adr {
 
     #[doc = include_str!("adr/0009-a-failed-session-takes-another-try.md")]
     pub mod adr_0009 {}
+
     #[doc = include_str!("adr/0010-a-key-makes-one-payment.md")]
     pub mod adr_0010 {}
+
+    #[doc = include_str!("adr/0011-chrono-for-the-calendar.md")]
+    pub mod adr_0011 {}
 }
