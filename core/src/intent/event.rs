@@ -458,19 +458,23 @@ impl Intent {
 
     /// Whether what was held and not taken is gone.
     fn is_released(&self, winner: &Attempt) -> bool {
-        let done = |capture: &&CaptureRecord| match capture.status {
-            CaptureStatus::Captured | CaptureStatus::Settled => true,
-            CaptureStatus::Pending | CaptureStatus::Declined | CaptureStatus::Failed => false,
-        };
-        let mut final_captures = self
-            .captures
-            .iter()
-            .filter(|capture| capture.attempt == winner.id)
-            .filter(done);
         winner.known.is_released()
             || winner.known.closed.is_set()
             || winner.known.voided.is_set()
-            || final_captures.any(|capture| capture.rest == Rest::Release)
+            || self.is_finally_captured(winner)
+    }
+
+    /// Whether a capture ended the hold. Where it isn't known which capture failed, the last one may be recorded as
+    /// done although it didn't.
+    pub(super) fn is_finally_captured(&self, attempt: &Attempt) -> bool {
+        let is_final = |capture: &CaptureRecord| match (capture.status, capture.rest) {
+            (CaptureStatus::Captured | CaptureStatus::Settled, Rest::Release) => true,
+            (CaptureStatus::Captured | CaptureStatus::Settled, Rest::Keep)
+            | (CaptureStatus::Pending | CaptureStatus::Declined | CaptureStatus::Failed, _) => false,
+        };
+        let mut captures = self.captures.iter();
+        captures.any(|capture| capture.attempt == attempt.id && is_final(capture))
+            && !attempt.known.held_again()
     }
 
     /// The status, read off what is known.

@@ -403,20 +403,23 @@ impl Intent {
     }
 
     fn has_final_capture(&self) -> bool {
-        let current = self.current().map(|attempt| attempt.id);
-        self.captures
-            .iter()
-            .filter(|capture| current == Some(capture.attempt))
-            .any(|capture| match (capture.status, capture.rest) {
-                (
-                    CaptureStatus::Pending | CaptureStatus::Captured | CaptureStatus::Settled,
-                    Rest::Release,
-                ) => true,
-                (CaptureStatus::Declined | CaptureStatus::Failed, _)
-                | (CaptureStatus::Pending | CaptureStatus::Captured | CaptureStatus::Settled, Rest::Keep) => {
-                    false
-                }
-            })
+        let Some(current) = self.current() else {
+            return false;
+        };
+        let is_asked = |capture: &CaptureRecord| match (capture.status, capture.rest) {
+            (CaptureStatus::Pending, Rest::Release) => true,
+            (CaptureStatus::Pending, Rest::Keep)
+            | (
+                CaptureStatus::Captured
+                | CaptureStatus::Settled
+                | CaptureStatus::Declined
+                | CaptureStatus::Failed,
+                _,
+            ) => false,
+        };
+        let mut captures = self.captures.iter();
+        captures.any(|capture| capture.attempt == current.id && is_asked(capture))
+            || self.is_finally_captured(current)
     }
 
     fn may_increment(&self) -> Result<(), Illegal> {

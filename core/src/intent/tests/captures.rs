@@ -6,7 +6,7 @@ use crate::connector::{AuthorizeReport, CaptureReport, Standing};
 use crate::intent::command::Command;
 use crate::intent::merge::Merged;
 use crate::intent::news::{News, Source};
-use crate::intent::{AttemptStatus, CaptureStatus, OperationStatus, Rest, ReviewReason};
+use crate::intent::{AttemptStatus, CaptureStatus, IntentStatus, OperationStatus, Rest, ReviewReason};
 
 #[test]
 fn a_capture_adds_to_what_was_taken_before_it() {
@@ -128,6 +128,29 @@ fn a_failure_of_one_whole_capture_is_nobody_s_question() {
     ));
     assert_eq!((review(&scene), scene.state.totals.captured), (None, 700));
     assert_eq!(status(&scene, first), OperationStatus::Done);
+}
+
+#[test]
+fn of_equal_captures_one_failed_and_what_is_held_again_may_be_taken() {
+    let mut scene = Scene::authorized();
+    scene.capture_as(500, Rest::Keep, captured());
+    scene.capture_as(500, Rest::Release, capture_pending());
+    let held = Standing::from(AuthorizeReport::Authorized(multicapture()));
+    scene.read(held.captured(eur(1_000)).failed(eur(500)));
+    assert_eq!(
+        review(&scene),
+        Some(ReviewReason::Contradiction),
+        "which one failed?"
+    );
+    let totals = scene.state.totals;
+    assert_eq!(
+        (totals.captured, totals.authorized, totals.capturable()),
+        (500, 1_000, 500)
+    );
+    assert_eq!(scene.state.status, IntentStatus::Authorized);
+    scene.capture_as(500, Rest::Release, captured());
+    let totals = scene.state.totals;
+    assert_eq!((totals.captured, totals.capturable()), (1_000, 0));
 }
 
 #[test]
