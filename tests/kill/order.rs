@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use paymux::prelude::*;
-use paymux::{ErrorKind, IntentStatus, VoidOutcome};
+use paymux::{ErrorKind, IntentStatus, SafeStep, VoidOutcome};
 
 use crate::log::{Fact, Log};
 use crate::pause;
@@ -188,6 +188,12 @@ impl Caller<'_> {
     /// Notes what is known of a payment. `None` where it isn't known yet.
     fn paid(&self, outcome: Option<PaymentOutcome>) -> Option<Option<PaymentIntentId>> {
         let outcome = outcome?;
+        if let PaymentOutcome::Unknown { unknown, .. } = &outcome
+            && unknown.safe_step() == &SafeStep::RepeatRequest
+        {
+            // Whether the store took it isn't known: the repetition may make another one.
+            return None;
+        }
         let id = *outcome.intent().id();
         self.note(Fact::Made(id));
         match outcome {
