@@ -72,6 +72,21 @@ fn what_was_taken_beside_our_captures_is_a_capture_once_none_is_open() {
 }
 
 #[test]
+fn what_was_taken_beside_our_captures_ends_the_hold_where_it_is_all_or_was_taken_by_itself() {
+    for (mut scene, minor, rest) in [
+        (Scene::manual(), 300, Rest::Keep),
+        (Scene::manual(), AMOUNT, Rest::Release),
+        (Scene::automatic(), 300, Rest::Release),
+    ] {
+        scene.confirm().unwrap();
+        scene.answer(AuthorizeReport::Authorized(multicapture()));
+        scene.read(Standing::from(AuthorizeReport::Authorized(multicapture())).captured(eur(minor)));
+        let rests: Vec<_> = scene.state.captures.iter().map(|capture| capture.rest).collect();
+        assert_eq!(rests, [rest], "{minor} by {:?}", scene.state.capture_method);
+    }
+}
+
+#[test]
 fn the_last_capture_ends_the_hold() {
     let mut scene = Scene::authorized();
     scene.capture_as(400, Rest::Release, captured());
