@@ -1021,6 +1021,31 @@ async fn the_same_request_that_was_answered_elsewhere_meanwhile_is_a_replay() {
     world.store.meanwhile(async { drop(elsewhere.await) });
     assert_eq!(refund(world.payments.clone()).await.replay, Replay::Replayed);
 
+    let created = world.payments.create_intent(&key("d"), new()).await.unwrap();
+    let id = *created.outcome.id();
+    let cancel = |payments: Payments| async move { payments.cancel(&key("x"), &id).await.unwrap() };
+    let elsewhere = cancel(world.payments.clone());
+    world.store.meanwhile(async { drop(elsewhere.await) });
+    assert_eq!(cancel(world.payments.clone()).await.replay, Replay::Replayed);
+    for verb in ["capture", "void"] {
+        let held = world.authorized().await;
+        let id = *held.id();
+        let ask = |payments: Payments| async move {
+            match verb {
+                "capture" => {
+                    let all = CaptureAmount::Remaining;
+                    payments.capture(&key("e"), &id, all).await.unwrap().replay
+                }
+                _ => payments.void(&key("e"), &id).await.unwrap().replay,
+            }
+        };
+        let elsewhere = ask(world.payments.clone());
+        world.store.meanwhile(async {
+            assert_eq!(elsewhere.await, Replay::First);
+        });
+        assert_eq!(ask(world.payments.clone()).await, Replay::Replayed, "{verb}");
+    }
+
     let session = NewSession::payment(money!("100 EUR"));
     let made = world.payments.create_session(&key("s"), session).await.unwrap();
     let id = *made.outcome.id();
@@ -1031,5 +1056,5 @@ async fn the_same_request_that_was_answered_elsewhere_meanwhile_is_a_replay() {
     let elsewhere = submit(world.payments.clone());
     world.store.meanwhile(async { drop(elsewhere.await) });
     assert_eq!(submit(world.payments.clone()).await.replay, Replay::Replayed);
-    assert_eq!(world.sandbox.ledger().payments().len(), 2, "one for each payment");
+    assert_eq!(world.sandbox.ledger().payments().len(), 4, "one for each payment");
 }

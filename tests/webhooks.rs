@@ -5,14 +5,15 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use paymux::connector::Connector;
 use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
-use paymux::store::{Query, Row, RowKind, Store};
+use paymux::store::{Query, Row, RowKind, Store, StoreTime};
 use paymux::{
     AccountRef, Bytes, Clock, Connectors, Endpoint, EndpointId, ErrorKind, IntentStatus, Mode, Received,
-    RefundStatus, Result, ReviewReason, Secret, prelude::*,
+    RefundStatus, Result, ReviewReason, Secret, TestClock, prelude::*,
 };
 use support::*;
 
@@ -628,5 +629,56 @@ mod unnumbered {
         assert_eq!(payments.intent(&id).await.unwrap().totals().refunded, 4_000);
         let left = paymux.backlog(paymux::Queue::Due).await.unwrap();
         assert_eq!((left.due, left.scheduled), (0, 0), "{left:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_hint_told_of_is_read_when_reads_have_settled_by_the_store_s_clock() {
+    for behind in [Duration::ZERO, Duration::from_secs(200)] {
+        let (runtime, worker) = Runtime::test(7);
+        let theirs = TestClock::new();
+        theirs.advance(behind);
+        let quiet = Duration::from_secs(60);
+        let sandbox = Sandbox::seeded(7)
+            .clock(Arc::new(theirs.clone()))
+            .shape(Shape::default().reads_settle_within(Some(quiet)));
+        let secrets = [sandbox.webhook_secret()];
+        let connectors = ConnectorMap::shared([sandbox.connector("main")]).unwrap();
+        let connectors = connectors.endpoint(endpoint(), account("main"), secrets).unwrap();
+        let store = MemoryStore::with_time(StoreTime::Injected(Arc::new(theirs.clone())));
+        let builder = Orchestrator::builder(store, connectors, runtime);
+        let paymux = builder.build().await.unwrap();
+        let pass = async |time: Duration| {
+            worker.advance(time);
+            theirs.advance(time);
+            while paymux.recover_due(100).await.unwrap().claimed > 0 {}
+        };
+        let new = NewIntent::payment(money!("100 EUR")).reference("order");
+        let payments = paymux.tenant(tenant());
+        let paid = payments
+            .create_and_confirm(&key("a"), new, card("tok_approve"))
+            .await;
+        let intent = paid.unwrap().outcome.intent().clone();
+        let handle = intent.attempts()[0].handle().unwrap().to_owned();
+        for _ in 0..48 {
+            pass(HOUR).await;
+        }
+        let _ = sandbox.webhooks();
+        let hint = format!(
+            r#"{{"event":"evt_1","kind":"payment.refunded","account":"main","about":"payment","id":"{handle}"}}"#
+        );
+        let hint = Bytes::from(hint);
+        let headers = SIGNATURE.sign(&hint, &sandbox.webhook_secret(), theirs.now());
+        let handled = paymux.handle_webhook(&endpoint(), &headers, hint).await;
+        assert!(handled.response.status().is_success());
+        // Reads show it half a minute later: the one that the hint caused came too early.
+        pass(Duration::from_secs(30)).await;
+        sandbox.dashboard_refund(&handle, money!("40 EUR")).unwrap();
+        let _ = sandbox.webhooks();
+        for _ in 0..10 {
+            pass(MINUTE).await;
+        }
+        let seen = payments.intent(intent.id()).await.unwrap();
+        assert_eq!(seen.totals().refunded, 4_000, "{behind:?} behind");
     }
 }

@@ -313,16 +313,28 @@ impl Draft<'_> {
     pub(crate) fn put_payment(&mut self, payment: Payment) {
         self.books.put_payment(&payment);
         if let Some(change) = &mut self.change {
-            change.payments.retain(|earlier| earlier.handle != payment.handle);
-            change.payments.push(payment);
+            match change
+                .payments
+                .iter_mut()
+                .find(|earlier| earlier.handle == payment.handle)
+            {
+                Some(earlier) => *earlier = payment,
+                None => change.payments.push(payment),
+            }
         }
     }
 
     pub(crate) fn put_refund(&mut self, refund: RefundEntry) {
         self.books.put_refund(&refund);
         if let Some(change) = &mut self.change {
-            change.refunds.retain(|earlier| earlier.handle != refund.handle);
-            change.refunds.push(refund);
+            match change
+                .refunds
+                .iter_mut()
+                .find(|earlier| earlier.handle == refund.handle)
+            {
+                Some(earlier) => *earlier = refund,
+                None => change.refunds.push(refund),
+            }
         }
     }
 
@@ -397,58 +409,74 @@ impl Ledger {
             books: Books::default(),
             file: Some(BooksFile { file, read: 0 }),
         };
-        kept.begin()?;
-        kept.end(None)?;
+        kept.turn()?.end(None)?;
         Ok(Self(Mutex::new(kept)))
     }
 
     /// Makes one change. Where the file fails, the books are as they were.
     pub(crate) fn change<R>(&self, make: impl FnOnce(&mut Draft<'_>) -> R) -> io::Result<R> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.begin()?;
+        let turn = kept.turn()?;
         let mut draft = Draft {
-            change: kept.file.is_some().then(Change::default),
-            books: &mut kept.books,
+            change: turn.kept.file.is_some().then(Change::default),
+            books: &mut turn.kept.books,
         };
         let result = make(&mut draft);
         let change = draft.change;
-        kept.end(change)?;
+        turn.end(change)?;
         Ok(result)
     }
 }
 
 impl Kept {
     /// Locks the file, and reads what others have appended.
-    fn begin(&mut self) -> io::Result<()> {
-        let Some(file) = &mut self.file else {
-            return Ok(());
-        };
-        file.file.lock()?;
-        let caught_up = file.catch_up(&mut self.books);
-        if caught_up.is_err() {
-            file.file.unlock()?;
+    fn turn(&mut self) -> io::Result<Turn<'_>> {
+        if let Some(file) = &self.file {
+            file.file.lock()?;
         }
-        caught_up
+        let turn = Turn {
+            kept: self,
+            ended: false,
+        };
+        if let Some(file) = &mut turn.kept.file {
+            file.catch_up(&mut turn.kept.books)?;
+        }
+        Ok(turn)
     }
+}
 
-    /// Appends the change, if it is one, and unlocks the file.
-    fn end(&mut self, change: Option<Change>) -> io::Result<()> {
-        let Some(file) = &mut self.file else {
-            return Ok(());
+/// Holds the file's lock. Where a change doesn't come to its end, by an error or a panic, the next one reads the books
+/// anew: what was written, if anything, is read again or cut off.
+struct Turn<'a> {
+    kept: &'a mut Kept,
+    ended: bool,
+}
+
+impl Turn<'_> {
+    /// Appends the change, if it is one.
+    fn end(mut self, change: Option<Change>) -> io::Result<()> {
+        if let Some(file) = &mut self.kept.file
+            && let Some(mut change) = change.filter(|change| !change.is_empty())
+        {
+            change.ids = self.kept.books.ids;
+            file.append(&change)?;
+        }
+        self.ended = true;
+        Ok(())
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let Some(file) = &mut self.kept.file else {
+            return;
         };
-        let appended = match change.filter(|change| !change.is_empty()) {
-            Some(mut change) => {
-                change.ids = self.books.ids;
-                file.append(&change)
-            }
-            None => Ok(()),
-        };
-        if appended.is_err() {
-            // What was written, if anything, is read again or cut off by the next change.
-            self.books = Books::default();
+        if !self.ended {
+            self.kept.books = Books::default();
             file.read = 0;
         }
-        file.file.unlock().and(appended)
+        // It fails where the file is gone, and its lock with it.
+        let _ = file.file.unlock();
     }
 }
 

@@ -351,7 +351,8 @@ impl Arrival {
                 .flat_map(|byte| [byte >> 4, byte & 15])
                 .filter_map(|digit| char::from_digit(u32::from(digit), 16))
                 .collect(),
-            body: serde_json::from_slice(request.bytes()).unwrap_or_default(),
+            // On one line, whatever the sender's looks like: the file that may keep it has a line for each change.
+            body: to_json(&serde_json::from_slice::<Value>(request.bytes()).unwrap_or_default()),
         }
     }
 

@@ -29,7 +29,6 @@ use crate::store::{
     UniqueKey, UniqueWrite,
 };
 use crate::tenant::Tenant;
-use crate::time::Timestamp;
 
 const PARKED_TRIES: u32 = 20;
 
@@ -461,8 +460,8 @@ impl Inner {
     }
 
     /// What a hint told of may not have been in the read that it caused: it is read once more when the account's reads
-    /// have settled. The hints of one such period share one read, at the end of the next: nobody is at it while they
-    /// come.
+    /// have settled, by the store's clock. The hints of one such period share one read, a period after the last: nobody
+    /// is at it while they come. The worker's clock only tells the periods apart.
     async fn read_once_settled(&self, tenant: &Tenant, connector: &Connector, row: RowKey) -> Result<()> {
         let mut work = self.work();
         let quiet = i64::try_from(self.quiet(connector).as_millis()).unwrap_or(i64::MAX);
@@ -475,8 +474,7 @@ impl Inner {
             row,
             child: uuid::Uuid::from_u64_pair(quiet.unsigned_abs(), period.unsigned_abs()),
         };
-        let due = Timestamp::from_millis(quiet.saturating_mul(period.saturating_add(2)));
-        work.put_job(key, Due::At(due));
+        work.put_job(key, Due::After(self.quiet(connector).saturating_mul(2)));
         Ok(self.commit(tenant, work).await?)
     }
 

@@ -127,8 +127,8 @@ impl Payments {
             })
     }
 
-    /// One operation on the current attempt: claim the key, build, W1, drive. `verb` is what the key is bound to; as a
-    /// part of a reversal a verb has keys of its own.
+    /// One operation on the current attempt. `verb` is what the key is bound to; as a part of a reversal a verb has keys
+    /// of its own.
     pub(crate) async fn operate(
         &self,
         verb: &'static str,
@@ -141,19 +141,41 @@ impl Payments {
             "cancel" | "reverse_cancel" => Claimed::new(verb, key, id)?,
             _other => Claimed::new(verb, key, &(id, request))?,
         };
-        let verb = plain(verb);
-        let loaded = self.load(id).await?;
-        match self.engine.before::<Intent>(&self.tenant, &claimed).await? {
-            Before::Nothing | Before::Again(_) => {}
+        match self.operate_first(verb, id, &claimed, shape).await {
+            // The same request may have been at it, elsewhere.
+            Err(error) if is_overtaken(&error) => self.operated_before(&claimed).await?.ok_or(error),
+            reply => reply,
+        }
+    }
+
+    /// What the key's request has come to so far.
+    async fn operated_before(&self, claimed: &Claimed) -> Result<Option<Reply<Operated>>> {
+        match self.engine.before::<Intent>(&self.tenant, claimed).await? {
+            Before::Nothing | Before::Again(_) => Ok(None),
             Before::Done(kept) => {
-                let first = with_operation(kept.first, &claimed)?;
+                let first = with_operation(kept.first, claimed)?;
                 let loaded = kept.shown;
-                return Ok(Reply::replayed(Operated { loaded, ..first }));
+                Ok(Some(Reply::replayed(Operated { loaded, ..first })))
             }
             Before::Underway(progress, target) => {
                 let loaded = self.underway(progress, target).await?;
-                return Ok(Reply::replayed(with_operation(loaded, &claimed)?));
+                Ok(Some(Reply::replayed(with_operation(loaded, claimed)?)))
             }
+        }
+    }
+
+    /// Looks the key up, builds, W1, drive.
+    async fn operate_first(
+        &self,
+        verb: &'static str,
+        id: &PaymentIntentId,
+        claimed: &Claimed,
+        shape: impl FnOnce(&Intent) -> Result<(OperationKind, Money, Rest)>,
+    ) -> Result<Reply<Operated>> {
+        let verb = plain(verb);
+        let loaded = self.load(id).await?;
+        if let Some(reply) = self.operated_before(claimed).await? {
+            return Ok(reply);
         }
         let (kind, amount, rest) = shape(&loaded.state)?;
         let attempt = match kind {
@@ -197,7 +219,7 @@ impl Payments {
         let payload = Volatile::default();
         let driven = self
             .open_and_drive(
-                Some(&claimed),
+                Some(claimed),
                 loaded,
                 &command,
                 operation,
@@ -208,7 +230,7 @@ impl Payments {
             .await?;
         let mut loaded = driven.loaded;
         if driven.writer == Writer::Another
-            && let Ok(Before::Done(kept)) = self.engine.before::<Intent>(&self.tenant, &claimed).await
+            && let Ok(Before::Done(kept)) = self.engine.before::<Intent>(&self.tenant, claimed).await
         {
             loaded = kept.shown;
         }
@@ -445,6 +467,14 @@ fn with_operation(loaded: Loaded<Intent>, claimed: &Claimed) -> Result<Operated>
 /// The verb that does what a part of a reversal asks for.
 fn plain(verb: &str) -> &str {
     verb.strip_prefix("reverse_").unwrap_or(verb)
+}
+
+/// Whether what refuses may be what the same request did meanwhile.
+fn is_overtaken(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Stale | ErrorKind::OperationInProgress { .. } | ErrorKind::InvalidTransition { .. }
+    )
 }
 
 pub(crate) fn stale() -> Error {

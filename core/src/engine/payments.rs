@@ -544,8 +544,14 @@ impl Payments {
                 .include_intent(&self.tenant, &mut work, Some(&loaded), &events)
                 .await?;
             work.unique(claimed.done_at_once(&after.encode()?, self.engine.keeping(work.at))?);
-            self.engine.commit(&self.tenant, work).await?;
-            return Ok(Reply::first(VoidOutcome::Voided(after.view())));
+            let Err(failure) = self.engine.commit(&self.tenant, work).await else {
+                return Ok(Reply::first(VoidOutcome::Voided(after.view())));
+            };
+            // The same request may have been at it, elsewhere.
+            return match self.engine.before::<Intent>(&self.tenant, &claimed).await? {
+                Before::Done(kept) => Ok(Reply::replayed(VoidOutcome::Voided(kept.shown.view()))),
+                Before::Nothing | Before::Again(_) | Before::Underway(..) => Err(failure.into()),
+            };
         }
         if let Before::Done(kept) = &before
             && kept

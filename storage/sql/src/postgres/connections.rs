@@ -9,6 +9,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{Connection as _, PgPool, Postgres};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::error::{Failure, Fate};
 use super::open::{Engine, Statements, first};
@@ -126,21 +127,25 @@ impl Connections {
     }
 
     /// Runs a statement, and again if it was taken back because of others: each time on a new view of the tables,
-    /// after waits that grow and differ, until they add up to the store's patience.
+    /// after waits that grow and differ, until the store's patience is over.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the database that others work on is in real time too"
+    )]
     pub(super) async fn run(&self, build: impl Fn(&mut Script)) -> Result<Vec<PgRow>, Failure> {
-        let again = ExponentialBuilder::new()
+        let waits = ExponentialBuilder::new()
             .with_min_delay(SHORTEST_WAIT)
             .with_max_delay(LONGEST_WAIT)
             .with_jitter()
-            .without_max_times()
-            .with_total_delay(Some(self.patience));
+            .without_max_times();
+        let begun = Instant::now();
         let once = || {
             let mut script = self.script();
             build(&mut script);
             self.once(script)
         };
-        once.retry(again)
-            .when(|failure| failure.fate() == Fate::Again)
+        once.retry(waits)
+            .when(|failure| failure.fate() == Fate::Again && begun.elapsed() < self.patience)
             .await
     }
 

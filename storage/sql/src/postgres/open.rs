@@ -121,8 +121,8 @@ impl PostgresOptions {
     }
 
     /// How long to wait for a connection, then for a statement, and for another instance's migration. A commit that
-    /// takes longer is [`Unknown`](paymux_core::store::CommitError::Unknown). The waits before a statement that
-    /// PostgreSQL took back because of others is run again add up to as long at most.
+    /// takes longer is [`Unknown`](paymux_core::store::CommitError::Unknown). A statement that PostgreSQL
+    /// took back because of others is run again until this is over: with its last run it takes twice as long at most.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self

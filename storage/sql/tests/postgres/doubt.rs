@@ -305,7 +305,7 @@ async fn each_error_means_what_the_table_says() {
             .unwrap();
         assert_eq!(resolved, Resolved::Absent, "{code}");
     }
-    // Waits of 1 to 200 ms, until they are two seconds together.
+    // After waits of 1 to 200 ms, for two seconds.
     const AGAIN: RangeInclusive<i64> = 10..=1999;
     let refused = [
         ("40001", StoreErrorKind::Locked, AGAIN),
@@ -335,6 +335,28 @@ async fn each_error_means_what_the_table_says() {
         assert_eq!(tries(&database, &schema).await, 4, "{code}");
         assert!(sample.is_there(&store).await, "{code}");
     }
+}
+
+#[tokio::test]
+async fn a_slow_statement_that_is_taken_back_each_time_isn_t_run_for_ever() {
+    let Some(database) = Database::find().await else {
+        return;
+    };
+    let schema = database.schema();
+    let options = database.options_in(&schema).patience(Duration::from_secs(2));
+    let store = options.open().await.unwrap();
+    raises(&database, &schema, "40001", 5000).await;
+    let slow = format!(
+        "CREATE FUNCTION \"{schema}\".slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.9); \
+         RETURN NEW; END $$; CREATE TRIGGER a_slow BEFORE INSERT ON \"{schema}\".paymux_commits FOR EACH ROW \
+         WHEN (NEW.at IS NOT NULL) EXECUTE FUNCTION \"{schema}\".slow()"
+    );
+    database.run(&slow).await;
+    let sample = Sample::new(1);
+    let error = not_committed(store.commit(&sample.tenant, &sample.batch).await);
+    assert_eq!(error.kind(), StoreErrorKind::Locked, "{error}");
+    let tried = tries(&database, &schema).await;
+    assert!((1..=3).contains(&tried), "tried {tried} times");
 }
 
 #[tokio::test]
