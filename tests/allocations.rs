@@ -40,4 +40,4 @@ fn a_payment_allocates_little() {
 }
 
 /// The sandbox's share included.
-const ALLOCATIONS: u64 = 800;
+const ALLOCATIONS: u64 = 550;

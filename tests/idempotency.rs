@@ -1058,3 +1058,25 @@ async fn the_same_request_that_was_answered_elsewhere_meanwhile_is_a_replay() {
     assert_eq!(submit(world.payments.clone()).await.replay, Replay::Replayed);
     assert_eq!(world.sandbox.ledger().payments().len(), 4, "one for each payment");
 }
+
+#[tokio::test]
+async fn a_payment_isn_t_tried_for_ever() {
+    let world = World::new().await;
+    let pay = async || {
+        let key = key("k");
+        let paid = world
+            .payments
+            .create_and_confirm(&key, new(), card("tok_approve"));
+        paid.await
+    };
+    for _ in 0..50 {
+        world.fault(Call::Authorize, FaultKind::NotSent);
+        assert_eq!(pay().await.unwrap_err().code(), "not_executed");
+    }
+    let error = pay().await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.faults()[0].field.as_ref()),
+        ("invalid", "attempts")
+    );
+    assert!(world.sandbox.ledger().payments().is_empty());
+}

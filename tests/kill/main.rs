@@ -60,6 +60,12 @@ fn main() -> ExitCode {
         .into_iter()
         .filter(|ground| words.is_empty() || words.iter().any(|word| ground.name().contains(word.as_str())))
         .collect();
+    assert!(
+        !chosen.is_empty(),
+        "no ground is called {words:?}: {:?}",
+        Ground::ALL
+    );
+    assert!(kills > 0, "PAYMUX_KILLS is at least 1");
     let weights: u64 = chosen.iter().map(|ground| ground.weight()).sum();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let mut tallies = Vec::new();

@@ -19,6 +19,9 @@ use crate::risk::RiskVerdict;
 use crate::store::RowKey;
 use crate::tenant::Tenant;
 
+/// Of each attempt that counts, so many in all: what is proved not executed is kept too, and read when the payment is.
+const IN_ALL: usize = 10;
+
 impl Payments {
     pub(crate) async fn make_and_confirm(
         &self,
@@ -44,6 +47,7 @@ impl Payments {
             return Err(Error::invalid(fault));
         }
         let state = self.new_state(new, None, None);
+        tracing::Span::current().record("id", tracing::field::display(state.id));
         self.confirm_state(claimed, None, state, with, None).await
     }
 
@@ -248,11 +252,12 @@ impl Payments {
             .attempts
             .iter()
             .filter(|attempt| attempt.status != intent::AttemptStatus::NotExecuted);
-        if counted.count() >= self.engine.policy.max_attempts {
+        let most = self.engine.policy.max_attempts;
+        if counted.count() >= most || state.attempts.len() >= most.saturating_mul(IN_ALL) {
             let fault = Fault::new(
                 "attempts",
                 "the payment has no attempts left",
-                "make a new payment",
+                "make a new payment, with another key",
             );
             return Err(Error::invalid(fault));
         }

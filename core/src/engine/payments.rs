@@ -111,7 +111,8 @@ impl Payments {
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with every bad field; [`ErrorKind::IdempotencyMismatch`](crate::ErrorKind::IdempotencyMismatch).
     pub async fn create_intent(&self, key: &IdempotencyKey, new: NewIntent) -> Result<Reply<PaymentIntent>> {
-        self.create(key, new, None).await
+        let span = tracing::info_span!("paymux.create_intent", tenant = %self.tenant);
+        self.create(key, new, None).instrument(span).await
     }
 
     /// Checks a payment to be made. On its day a scheduled one is paid by itself, which takes a method.
@@ -153,7 +154,8 @@ impl Payments {
             );
             return Err(Error::invalid(fault));
         }
-        self.create(key, new, Some(method)).await
+        let span = tracing::info_span!("paymux.schedule", tenant = %self.tenant);
+        self.create(key, new, Some(method)).instrument(span).await
     }
 
     async fn create(
@@ -224,7 +226,8 @@ impl Payments {
         new: NewIntent,
         with: impl Into<Confirm>,
     ) -> Result<Reply<PaymentOutcome>> {
-        let span = tracing::info_span!("paymux.create_and_confirm", tenant = %self.tenant);
+        let id = tracing::field::Empty;
+        let span = tracing::info_span!("paymux.create_and_confirm", tenant = %self.tenant, id);
         self.make_and_confirm(key, new, with.into())
             .instrument(span)
             .await
@@ -249,7 +252,8 @@ impl Payments {
     /// never believed. Where the account takes the payload, it is handed over; else the processor is asked.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); [`ErrorKind::NotExecuted`](crate::ErrorKind::NotExecuted).
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); [`ErrorKind::NotExecuted`](crate::ErrorKind::NotExecuted);
+    /// [`ErrorKind::Connectors`](crate::ErrorKind::Connectors) where the payment's account isn't registered any more.
     pub async fn complete(&self, id: &PaymentIntentId, payload: ReturnPayload) -> Result<PaymentOutcome> {
         let span = tracing::info_span!("paymux.complete", tenant = %self.tenant, %id);
         self.complete_attempt(id, payload).instrument(span).await
@@ -383,6 +387,16 @@ impl Payments {
     /// As that verb. Where a part was captured and this call did something by one of two verbs, an error of the other is
     /// in the outcome.
     pub async fn reverse(
+        &self,
+        key: &IdempotencyKey,
+        id: &PaymentIntentId,
+        why: RefundReason,
+    ) -> Result<Reply<ReverseOutcome>> {
+        let span = tracing::info_span!("paymux.reverse", tenant = %self.tenant, %id);
+        self.reverse_by_state(key, id, why).instrument(span).await
+    }
+
+    async fn reverse_by_state(
         &self,
         key: &IdempotencyKey,
         id: &PaymentIntentId,
@@ -690,7 +704,8 @@ impl Payments {
         key: &IdempotencyKey,
         new: NewSession,
     ) -> Result<Reply<CheckoutSession>> {
-        self.make_session(key, new).await
+        let span = tracing::info_span!("paymux.create_session", tenant = %self.tenant);
+        self.make_session(key, new).instrument(span).await
     }
 
     /// The buyer submits: the session's one payment is made, or confirmed again.
@@ -713,7 +728,8 @@ impl Payments {
     /// # Errors
     /// [`ErrorKind::PayerActionOutstanding`](crate::ErrorKind::PayerActionOutstanding) where the live attempt can't be called back.
     pub async fn step_back(&self, id: &SessionId) -> Result<CheckoutSession> {
-        self.step_session_back(id).await
+        let span = tracing::info_span!("paymux.step_back", tenant = %self.tenant, %id);
+        self.step_session_back(id).instrument(span).await
     }
 
     /// Cancels a session that isn't paid.
@@ -721,7 +737,8 @@ impl Payments {
     /// # Errors
     /// [`ErrorKind::InvalidTransition`](crate::ErrorKind::InvalidTransition) while a payment is under way.
     pub async fn cancel_session(&self, id: &SessionId) -> Result<CheckoutSession> {
-        self.cancel_pending_session(id).await
+        let span = tracing::info_span!("paymux.cancel_session", tenant = %self.tenant, %id);
+        self.cancel_pending_session(id).instrument(span).await
     }
 
     /// A session as it stands.

@@ -203,7 +203,7 @@ impl Policy {
     }
 
     /// How many attempts a payment may have, those proved not executed not counted: 5 without this, and at
-    /// least 1.
+    /// least 1. With those it may have ten times as many.
     pub fn max_attempts(mut self, most: usize) -> Self {
         self.max_attempts = most;
         self

@@ -2,13 +2,17 @@
 
 use std::fs;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use paymux_core::connector::{LookUpReport, Outcome};
-use paymux_core::{CaptureMethod, Currency, TestClock};
+use async_trait::async_trait;
+use paymux_core::connector::{LookUpReport, Outcome, Request};
+use paymux_core::{CaptureMethod, Clock, Currency, Secret, TestClock, Timestamp};
 use paymux_sandbox::Sandbox;
 
 use crate::support::{Caller, eur};
@@ -170,4 +174,52 @@ fn processes_that_are_killed_leave_whole_books() {
         ledger.payments().len(),
         "no two processes give one identifier"
     );
+}
+
+#[test]
+fn a_request_of_several_lines_is_kept_on_one() {
+    let scratch = Scratch::new("lines");
+    let caller = scratch.open(1);
+    let body = r#"{
+        "reference": "r1", "amount": { "minor": 100, "currency": "EUR" }, "capture": "automatic",
+        "mode": "payment", "challenge": "as_needed", "confirm": "now", "method": { "card": { "token": "tok_slow" } }
+    }"#;
+    let request = Request::post("sandbox://main/payments")
+        .bearer(&Secret::from("sk_sandbox_main"))
+        .header("idempotency-key", "k1")
+        .body("application/json", body.as_bytes().to_vec());
+    let transport = caller.sandbox.transport();
+    let mut sent = pin!(transport.send(request));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(sent.as_mut().poll(&mut cx).is_pending(), "it is being worked on");
+    assert_eq!(scratch.open(2).ledger().sends().len(), 1);
+}
+
+#[test]
+fn a_change_that_panics_leaves_no_lock() {
+    #[derive(Debug)]
+    struct Broken;
+
+    #[async_trait]
+    impl Clock for Broken {
+        fn now(&self) -> Timestamp {
+            panic!("the host's own")
+        }
+
+        fn elapsed(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        async fn sleep(&self, _: Duration) {}
+    }
+
+    let scratch = Scratch::new("panic");
+    let other = scratch.open(1);
+    let sandbox = Sandbox::seeded(7).clock(Arc::new(Broken));
+    let sandbox = sandbox.ledger_file(&scratch.0).unwrap();
+    catch_unwind(AssertUnwindSafe(|| sandbox.ledger())).unwrap_err();
+    let file = fs::File::open(&scratch.0).unwrap();
+    file.try_lock().unwrap();
+    file.unlock().unwrap();
+    other.approved("tok_approve", CaptureMethod::Automatic);
 }

@@ -120,9 +120,10 @@ impl PostgresOptions {
         self
     }
 
-    /// How long to wait for a connection, then for a statement, and for another instance's migration. A commit that
-    /// takes longer is [`Unknown`](paymux_core::store::CommitError::Unknown). A statement that PostgreSQL
-    /// took back because of others is run again until this is over: with its last run it takes twice as long at most.
+    /// How long to wait for a connection, then for a statement, and for another instance's migration: from 1 ms to 24
+    /// days, since PostgreSQL counts no further. A commit that takes longer is
+    /// [`Unknown`](paymux_core::store::CommitError::Unknown). A statement that PostgreSQL took back because of others
+    /// is run again until this is over: with the last run it takes twice as long at most.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -145,6 +146,7 @@ impl PostgresOptions {
             StoreError::new(StoreErrorKind::Missing, message).caused_by(error)
         })?;
         check_schema(&self.schema)?;
+        check_patience(self.patience)?;
         let hosts: Vec<PgConnectOptions> = connect
             .into_iter()
             .map(|options| {
@@ -229,6 +231,17 @@ fn check_schema(schema: &str) -> Result<(), StoreError> {
     }
     Err(StoreError::rejected(format!(
         "`{schema}` can't be the schema: use lower case letters, digits and underscores, at most 63"
+    )))
+}
+
+fn check_patience(patience: Duration) -> Result<(), StoreError> {
+    const MOST: Duration = Duration::from_millis(i32::MAX as u64);
+    if (Duration::from_millis(1)..=MOST).contains(&patience) {
+        return Ok(());
+    }
+    Err(StoreError::rejected(format!(
+        "{patience:?} can't be the patience: give 1 ms to {} days",
+        MOST.as_secs() / 86_400
     )))
 }
 

@@ -142,6 +142,19 @@ async fn a_connection_that_became_asynchronous_later_commits_nothing() {
 }
 
 #[tokio::test]
+async fn a_patience_that_postgresql_cannot_count_is_named() {
+    let Some(database) = Database::find().await else {
+        return;
+    };
+    for patience in [Duration::ZERO, Duration::MAX] {
+        let opened = database.options().patience(patience).open().await;
+        refused(opened, StoreErrorKind::Rejected, "can't be the patience");
+    }
+    let longest = Duration::from_millis(i32::MAX as u64);
+    let _ = database.options().patience(longest).open().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_stricter_default_isolation_works() {
     let Some(database) = Database::find().await else {
         return;
