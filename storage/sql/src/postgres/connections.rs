@@ -1,15 +1,15 @@
 //! The pool, and statements that are run once or again.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{Connection as _, PgPool, Postgres};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use super::error::{Failure, Fate};
 use super::open::{Engine, Statements, first};
@@ -133,20 +133,25 @@ impl Connections {
         reason = "the database that others work on is in real time too"
     )]
     pub(super) async fn run(&self, build: impl Fn(&mut Script)) -> Result<Vec<PgRow>, Failure> {
-        let waits = ExponentialBuilder::new()
+        let mut over = pin!(tokio::time::sleep(self.patience));
+        let mut waits = ExponentialBuilder::new()
             .with_min_delay(SHORTEST_WAIT)
             .with_max_delay(LONGEST_WAIT)
             .with_jitter()
-            .without_max_times();
-        let begun = Instant::now();
-        let once = || {
+            .without_max_times()
+            .build();
+        loop {
             let mut script = self.script();
             build(&mut script);
-            self.once(script)
-        };
-        once.retry(waits)
-            .when(|failure| failure.fate() == Fate::Again && begun.elapsed() < self.patience)
-            .await
+            let done = self.once(script).await;
+            let taken_back = done.as_ref().is_err_and(|failure| failure.fate() == Fate::Again);
+            let Some(wait) = waits.next().filter(|_| taken_back) else {
+                return done;
+            };
+            if tokio::time::timeout(wait, over.as_mut()).await.is_ok() {
+                return done;
+            }
+        }
     }
 
     async fn once(&self, script: Script) -> Result<Vec<PgRow>, Failure> {
