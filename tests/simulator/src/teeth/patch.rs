@@ -128,8 +128,8 @@ fn mirror(from: &Path, to: &Path, patch: Option<&Patch>) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         let hidden = name.to_string_lossy().starts_with('.');
-        // What cargo has built is no part of it.
-        if hidden || entry.path().join("CACHEDIR.TAG").exists() {
+        // What cargo has built is no part of it: in a folder of this name, or in one that cargo has made itself.
+        if hidden || name == "target" || entry.path().join("CACHEDIR.TAG").exists() {
             continue;
         }
         let (source, copy) = (entry.path(), to.join(&name));
