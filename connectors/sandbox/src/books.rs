@@ -313,28 +313,14 @@ impl Draft<'_> {
     pub(crate) fn put_payment(&mut self, payment: Payment) {
         self.books.put_payment(&payment);
         if let Some(change) = &mut self.change {
-            match change
-                .payments
-                .iter_mut()
-                .find(|earlier| earlier.handle == payment.handle)
-            {
-                Some(earlier) => *earlier = payment,
-                None => change.payments.push(payment),
-            }
+            put_image(&mut change.payments, payment, |image| &image.handle);
         }
     }
 
     pub(crate) fn put_refund(&mut self, refund: RefundEntry) {
         self.books.put_refund(&refund);
         if let Some(change) = &mut self.change {
-            match change
-                .refunds
-                .iter_mut()
-                .find(|earlier| earlier.handle == refund.handle)
-            {
-                Some(earlier) => *earlier = refund,
-                None => change.refunds.push(refund),
-            }
+            put_image(&mut change.refunds, refund, |image| &image.handle);
         }
     }
 
@@ -377,6 +363,17 @@ impl Draft<'_> {
             }
         }
         waiting
+    }
+}
+
+/// An after-image takes the place of an earlier one of the same thing: what was first touched stands first.
+fn put_image<T>(images: &mut Vec<T>, image: T, handle: impl Fn(&T) -> &str) {
+    match images
+        .iter_mut()
+        .find(|earlier| handle(earlier) == handle(&image))
+    {
+        Some(earlier) => *earlier = image,
+        None => images.push(image),
     }
 }
 
