@@ -12,7 +12,7 @@ use crate::error::ErrorKind;
 use crate::id::SessionId;
 use crate::intent::Limits;
 use crate::intent::tests::page::Page;
-use crate::intent::tests::scene::{Scene, approval, close_pending, eur};
+use crate::intent::tests::scene::{Scene, approval, close_pending, eur, faulty_fields};
 use crate::intent::{
     CaptureMethod, Happened, IntentMode, IntentStatus, OperationKind, ReviewReason, RiskAfter,
 };
@@ -264,14 +264,7 @@ fn faults(new: &NewSession) -> Vec<String> {
         cap_minor: 5_000,
         now: Timestamp::from_secs(1_000),
     };
-    match new.check(limits) {
-        Ok(()) => Vec::new(),
-        Err(error) => error
-            .faults()
-            .iter()
-            .map(|fault| fault.field.to_string())
-            .collect(),
-    }
+    faulty_fields(new.check(limits))
 }
 
 #[test]

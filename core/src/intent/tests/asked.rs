@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::scene::{AMOUNT, Scene, declined, eur};
+use super::scene::{AMOUNT, Scene, declined, eur, faulty_fields};
 use crate::id::CustomerId;
 use crate::intent::command::{Command, CommandKind};
 use crate::intent::event::IntentChange;
@@ -29,14 +29,7 @@ fn faults(intent: &NewIntent) -> Vec<String> {
         cap_minor: CAP,
         now: NOW,
     };
-    match intent.check(limits) {
-        Ok(()) => Vec::new(),
-        Err(error) => error
-            .faults()
-            .iter()
-            .map(|fault| fault.field.to_string())
-            .collect(),
-    }
+    faulty_fields(intent.check(limits))
 }
 
 fn good() -> NewIntent {

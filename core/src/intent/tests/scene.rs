@@ -12,6 +12,7 @@ use crate::connector::{
     RefundReport, Stage, Standing, SuccessOn, VoidAfterCapture,
 };
 use crate::decline::{Decline, DeclineCode, DeclineKind};
+use crate::error::Result;
 use crate::id::{AccountRef, AttemptId, CaptureId, ConnectorId, OperationId, PaymentIntentId, RefundId};
 use crate::intent::command::{Command, CommandKind};
 use crate::intent::event::{Happened, IntentChange, IntentEvent, apply};
@@ -567,6 +568,18 @@ impl Scene {
     pub(crate) fn capture_status(&self, operation: OperationId) -> CaptureStatus {
         let of = |capture: &&CaptureRecord| capture.operation == Some(operation);
         self.state.captures.iter().find(of).unwrap().status
+    }
+}
+
+/// The fields that a check found at fault, in their order.
+pub(crate) fn faulty_fields(checked: Result<()>) -> Vec<String> {
+    match checked {
+        Ok(()) => Vec::new(),
+        Err(error) => error
+            .faults()
+            .iter()
+            .map(|fault| fault.field.to_string())
+            .collect(),
     }
 }
 
