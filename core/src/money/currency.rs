@@ -248,6 +248,11 @@ iso_4217! {
 }
 
 impl Currency {
+    /// Its place in [`Currency::ALL`].
+    pub(crate) const fn place(self) -> u16 {
+        self.0 as u16
+    }
+
     /// The currency of a code in upper or lower case. A binary search, `const` for the sake of `money!`.
     pub(super) const fn lookup(code: &[u8]) -> Option<Self> {
         let [a, b, c] = code else { return None };
