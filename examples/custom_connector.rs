@@ -118,7 +118,7 @@ impl Charge {
 
 impl Exchange<op::Authorize> for AcmePay {
     fn request(&self, op: &op::Authorize, key: &StepKey) -> Result<Request, Unsendable> {
-        let PaymentMethod::CardToken { token } = &op.method else {
+        let PaymentMethod::CardToken { token, .. } = &op.method else {
             return Err(Unsendable::field("method", "Acme takes cards by token"));
         };
         let capture = match op.capture {

@@ -683,10 +683,7 @@ async fn a_one_time_method_can_t_be_scheduled_and_a_day_can_t_be_confirmed_now()
     let world = World::new().await;
     let tomorrow = paymux::Clock::now(&world.clock).after(DAY);
     let before = world.mark();
-    let wallet = PaymentMethod::Wallet {
-        wallet: "apple_pay".to_owned(),
-        payload: Volatile::new("signed"),
-    };
+    let wallet = PaymentMethod::wallet("apple_pay", Volatile::new("signed"));
     let new = || NewIntent::payment(money!("1 EUR")).scheduled_for(tomorrow);
     let k = key("k");
     faulty(
@@ -1019,10 +1016,7 @@ async fn a_confirmation_that_is_refused_leaves_the_live_attempt_alone() {
     let before = world.mark();
     let error = confirm(&world, acting.id(), voucher()).await;
     assert_eq!(error.kind(), &ErrorKind::Forbidden, "{error}");
-    let gone = PaymentMethod::Wallet {
-        wallet: "apple_pay".to_owned(),
-        payload: Volatile::default(),
-    };
+    let gone = PaymentMethod::wallet("apple_pay", Volatile::default());
     let error = confirm(&world, acting.id(), gone).await;
     assert!(!error.faults().is_empty(), "{error}");
     assert_eq!(world.mark(), before, "nobody takes the method");

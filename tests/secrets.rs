@@ -69,14 +69,8 @@ async fn canaries_appear_nowhere() {
         secrets.push(world.sandbox.webhook_secret().expose().to_owned());
         let methods = || {
             [
-                PaymentMethod::Wallet {
-                    wallet: "apple_pay".to_owned(),
-                    payload: Volatile::new(format!("{PAN} {CVV}")),
-                },
-                PaymentMethod::NetworkToken {
-                    token: "tok_approve".to_owned(),
-                    cryptogram: Volatile::new(CRYPTOGRAM),
-                },
+                PaymentMethod::wallet("apple_pay", Volatile::new(format!("{PAN} {CVV}"))),
+                PaymentMethod::network_token("tok_approve", Volatile::new(CRYPTOGRAM)),
             ]
         };
         for fault in [

@@ -121,10 +121,7 @@ async fn not_found_counts_only_after_the_processor_s_reads_have_settled() {
     let world = World::new().await;
     world.fault(Call::Authorize, FaultKind::DropAnswer);
     world.sandbox.faults().stale_reads(Duration::from_secs(30));
-    let wallet = PaymentMethod::Wallet {
-        wallet: "apple_pay".to_owned(),
-        payload: Volatile::new("signed"),
-    };
+    let wallet = PaymentMethod::wallet("apple_pay", Volatile::new("signed"));
     let new = NewIntent::payment(money!("100 EUR")).reference("order");
     let reply = world.payments.create_and_confirm(&key("a"), new, wallet).await;
     let (intent, _) = unknown(reply.unwrap().outcome);
@@ -139,10 +136,7 @@ async fn not_found_counts_only_after_the_processor_s_reads_have_settled() {
 async fn what_was_never_found_is_proved_not_executed_and_the_key_is_free() {
     let world = World::new().await;
     world.fault(Call::Authorize, FaultKind::DropRequest);
-    let wallet = || PaymentMethod::Wallet {
-        wallet: "apple_pay".to_owned(),
-        payload: Volatile::new("signed"),
-    };
+    let wallet = || PaymentMethod::wallet("apple_pay", Volatile::new("signed"));
     let new = || NewIntent::payment(money!("100 EUR")).reference("order");
     let reply = world
         .payments
@@ -167,14 +161,8 @@ async fn what_was_never_found_is_proved_not_executed_and_the_key_is_free() {
 #[tokio::test]
 async fn a_volatile_step_is_never_sent_again() {
     let methods = [
-        PaymentMethod::Wallet {
-            wallet: "apple_pay".to_owned(),
-            payload: Volatile::new("signed"),
-        },
-        PaymentMethod::NetworkToken {
-            token: "tok_approve".to_owned(),
-            cryptogram: Volatile::new("cryptogram"),
-        },
+        PaymentMethod::wallet("apple_pay", Volatile::new("signed")),
+        PaymentMethod::network_token("tok_approve", Volatile::new("cryptogram")),
     ];
     for method in methods {
         let world = World::of(blind(), &["main"]).await;

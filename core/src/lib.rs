@@ -40,7 +40,7 @@ pub use engine::{
 pub use error::{Error, ErrorKind, Fault, PublicError, Result, Retry};
 pub use id::*;
 pub use intent::*;
-pub use method::{MethodKind, PaymentMethod};
+pub use method::{CardDetails, MethodKind, PaymentMethod};
 pub use money::*;
 pub use outcome::{
     CaptureOutcome, NextAction, PaymentOutcome, RefundOutcome, Replay, Reply, ReverseOutcome, SafeStep,

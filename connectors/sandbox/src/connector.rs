@@ -57,6 +57,7 @@ fn capabilities(shape: &Shape) -> Capabilities {
         .partial_refund()
         .setup()
         .mit()
+        .three_d_secure()
         .partial_authorization()
         .echoes(Echoes::AmountAndReference)
         .success_on(shape.success_on);

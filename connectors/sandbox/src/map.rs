@@ -315,12 +315,14 @@ fn new_payment(op: &op::Authorize, confirm: Confirm, method: Option<Method>) -> 
 
 fn method(method: &PaymentMethod) -> Result<Method, Unsendable> {
     Ok(match method {
-        PaymentMethod::CardToken { token } => Method::Card { token: token.clone() },
-        PaymentMethod::NetworkToken { token, cryptogram } => Method::NetworkToken {
+        PaymentMethod::CardToken { token, .. } => Method::Card { token: token.clone() },
+        PaymentMethod::NetworkToken {
+            token, cryptogram, ..
+        } => Method::NetworkToken {
             token: token.clone(),
             cryptogram: exposed(cryptogram, "cryptogram")?,
         },
-        PaymentMethod::Wallet { wallet, payload } => Method::Wallet {
+        PaymentMethod::Wallet { wallet, payload, .. } => Method::Wallet {
             wallet: wallet.clone(),
             payload: exposed(payload, "payload")?,
         },

@@ -69,6 +69,7 @@ impl Stripe {
             .partial_capture()
             .partial_refund()
             .mit()
+            .three_d_secure()
             .success_on(SuccessOn::Accepted);
         match self.multicapture {
             Wanted::IfAvailable => limits.multicapture(),

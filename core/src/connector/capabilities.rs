@@ -10,6 +10,7 @@ use super::transport::Unsendable;
 use crate::intent::CaptureMethod;
 use crate::method::{MethodKind, PaymentMethod};
 use crate::money::{Currency, Money};
+use crate::routing::Country;
 
 /// The limits of an account: upper bounds; what was granted for one payment stands on its attempt.
 ///
@@ -18,6 +19,9 @@ use crate::money::{Currency, Money};
 pub struct Capabilities {
     pub(crate) currencies: BTreeSet<Currency>,
     pub(crate) methods: Option<BTreeSet<MethodKind>>,
+    pub(crate) networks: Option<BTreeSet<String>>,
+    pub(crate) payer_countries: Option<BTreeSet<Country>>,
+    pub(crate) three_d_secure: Offer,
     pub(crate) least_minor: Option<i64>,
     pub(crate) most_minor: Option<i64>,
     pub(crate) manual_capture: Offer,
@@ -86,6 +90,9 @@ impl Capabilities {
         Self {
             currencies: currencies.into_iter().collect(),
             methods: None,
+            networks: None,
+            payer_countries: None,
+            three_d_secure: Offer::Refused,
             least_minor: None,
             most_minor: None,
             manual_capture: Offer::Offered,
@@ -109,6 +116,28 @@ impl Capabilities {
     #[must_use]
     pub fn methods(mut self, methods: impl IntoIterator<Item = MethodKind>) -> Self {
         self.methods = Some(methods.into_iter().collect());
+        self
+    }
+
+    /// Takes cards of these networks alone, each in lower case: `visa`, `mastercard`. A card whose network isn't known
+    /// is taken.
+    #[must_use]
+    pub fn networks<N: Into<String>>(mut self, networks: impl IntoIterator<Item = N>) -> Self {
+        self.networks = Some(networks.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Takes payers in these countries alone. A payer whose country isn't known is taken.
+    #[must_use]
+    pub fn payer_countries(mut self, countries: impl IntoIterator<Item = Country>) -> Self {
+        self.payer_countries = Some(countries.into_iter().collect());
+        self
+    }
+
+    /// Lets a payer authenticate (3-D Secure): a payment for which a challenge is required goes to no other account.
+    #[must_use]
+    pub fn three_d_secure(mut self) -> Self {
+        self.three_d_secure = Offer::Offered;
         self
     }
 

@@ -261,7 +261,12 @@ impl Payments {
             );
             return Err(Error::invalid(fault));
         }
-        self.engine.route(&self.tenant, state, &with.method).await
+        let faults = with.method.check();
+        if !faults.is_empty() {
+            return Err(Error::invalid_all(faults));
+        }
+        let (engine, tenant) = (&self.engine, &self.tenant);
+        engine.route(tenant, state, &with.method, with.challenge).await
     }
 
     /// The host's own check said no, or wants a person: written, nothing sent.

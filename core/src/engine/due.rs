@@ -68,7 +68,10 @@ impl Inner {
             // A person's approval makes it due again.
             (IntentStatus::Scheduled, _) if loaded.state.is_held() => self.drop_job_of(claim, &loaded).await,
             (IntentStatus::Scheduled, Some(method)) => {
-                let plan = match self.route(&claim.tenant, &loaded.state, &method).await {
+                let plan = match self
+                    .route(&claim.tenant, &loaded.state, &method, Challenge::AsNeeded)
+                    .await
+                {
                     Ok(plan) => plan,
                     Err(error) => {
                         // It is tried again, ever less often; a person is asked meanwhile.

@@ -6,14 +6,16 @@ use std::time::Duration;
 use super::Inner;
 use super::call::{Call, CannotCall};
 use crate::connector::{Authorization, Connector, Key};
+use crate::decline::Decline;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::AttemptId;
 use crate::intent::{
     Attempt, AttemptStatus, CaptureMethod, Challenge, Closure, Intent, KeyUse, Known, Mit, OpStage, OpenOp,
-    OperationKind, PlanRecord, PlannedAccount, Rest,
+    OperationKind, PlanRecord, PlannedAccount, Rest, Through,
 };
 use crate::method::PaymentMethod;
-use crate::routing::{Candidate, RouteFacts};
+use crate::routing::eligibility::{Asked, eligible};
+use crate::routing::{Candidate, Explanation, Plan, RouteFacts};
 use crate::secret::Volatile;
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
@@ -37,28 +39,33 @@ pub(crate) struct Ask {
 }
 
 impl Inner {
-    /// Decides on the accounts for a confirmation.
+    /// Decides on the accounts for a confirmation: those that can take it, in the order that the caller, or the router,
+    /// wants them in.
     pub(crate) async fn route(
         &self,
         tenant: &Tenant,
         intent: &Intent,
         method: &PaymentMethod,
+        challenge: Challenge,
     ) -> Result<PlanRecord> {
         let at = self.runtime.clock.now();
+        let asked = Asked {
+            amount: intent.amount,
+            method,
+            capture: self.capture_method(intent),
+            challenge: challenge.max(intent.details.sca.challenge),
+            details: &intent.details,
+        };
         let mut left_out = Vec::new();
         let mut candidates = Vec::new();
         for connector in self.connectors.accounts(tenant).await? {
-            match self.eligible(&connector, intent, method) {
-                Ok(()) => candidates.push(Candidate {
-                    account: connector.account().clone(),
-                }),
-                Err(reason) => left_out.push(PlannedAccount {
-                    account: connector.account().clone(),
-                    reason,
-                }),
+            let account = connector.account().clone();
+            match eligible(&connector, &asked) {
+                Ok(()) => candidates.push(Candidate::new(account)),
+                Err(reason) => left_out.push(PlannedAccount { account, reason }),
             }
         }
-        let plan = self.router.route(&RouteFacts {
+        let facts = RouteFacts {
             tenant,
             amount: intent.amount,
             method,
@@ -68,68 +75,36 @@ impl Inner {
             session: intent.session,
             at,
             attempts: intent.attempts.len(),
+            last_decline: intent.last_decline.as_ref().map(Decline::code),
+            seed: intent.id.uuid().as_u64_pair().1,
             candidates: &candidates,
-        });
+        };
+        let plan = match &intent.details.routing.through {
+            Some(through) => through_caller(through, &candidates),
+            None => self.router.route(&facts),
+        };
         if let Some(reason) = plan.blocked {
+            tracing::info!(%tenant, intent = %intent.id, reason, "a routing rule blocks the payment");
             let fault = Fault::new("route", reason, "the routing rules block this payment");
             return Err(
                 Error::new(ErrorKind::Forbidden, "blocked by a routing rule").with_faults(vec![fault])
             );
         }
-        let mut accounts: Vec<PlannedAccount> = Vec::new();
-        for planned in plan.accounts {
-            let known = candidates
-                .iter()
-                .any(|candidate| candidate.account == planned.account);
-            let twice = accounts.iter().any(|earlier| earlier.account == planned.account);
-            match (known, twice) {
-                (true, false) => accounts.push(planned),
-                (true, true) => {}
-                (false, _) if left_out.iter().any(|out| out.account == planned.account) => {}
-                (false, _) => {
-                    left_out.push(PlannedAccount {
-                        account: planned.account,
-                        reason: "not registered".to_owned(),
-                    });
-                }
-            }
-        }
+        let accounts = admitted(plan.accounts, &candidates, &mut left_out);
         if accounts.is_empty() {
-            let fault = |out: &PlannedAccount| {
-                Fault::new(
-                    "route",
-                    format!("{}: {}", out.account, out.reason),
-                    "change the payment or the accounts",
-                )
-            };
-            let faults = left_out.iter().map(fault).collect();
-            return Err(Error::new(ErrorKind::NoRoute, "no account takes this payment").with_faults(faults));
+            return Err(no_route(&left_out));
         }
+        let explanation = match plan.explanation {
+            Some(explanation) => *explanation,
+            None => Explanation::of_router(&facts, &accounts),
+        };
         Ok(PlanRecord {
+            explanation: Some(Arc::new(explanation.leaving_out(&left_out))),
             accounts,
             left_out,
             next: 0,
             decided_at: at,
         })
-    }
-
-    /// Whether an account takes the payment, by its slots and limits.
-    fn eligible(&self, connector: &Connector, intent: &Intent, method: &PaymentMethod) -> Result<(), String> {
-        let capabilities = &connector.capabilities;
-        let capture_method = self.capture_method(intent);
-        let needs_capture = capture_method == CaptureMethod::Manual && intent.amount.minor() > 0;
-        if connector.authorize.is_none() {
-            return Err("it doesn't authorize".to_owned());
-        }
-        if needs_capture && connector.capture.is_none() {
-            return Err("it doesn't capture".to_owned());
-        }
-        if intent.details.mit.is_some() && !capabilities.mit.is_offered() {
-            return Err("it doesn't take payments that the merchant initiates".to_owned());
-        }
-        capabilities
-            .admit(intent.amount, method, capture_method)
-            .map_err(|unsendable| format!("{}: {}", unsendable.0.field, unsendable.0.problem))
     }
 
     /// A check after authorization has to come before the capture.
@@ -312,6 +287,52 @@ impl Inner {
             Key::None => self.policy.lease(),
         }
     }
+}
+
+/// Where the caller wants it to go: no rule is asked.
+fn through_caller(through: &Through, candidates: &[Candidate]) -> Plan {
+    candidates
+        .iter()
+        .filter(|candidate| through.names(&candidate.account))
+        .fold(Plan::new(), |plan, candidate| {
+            plan.then(candidate.account.clone(), "the caller asked for it")
+        })
+}
+
+/// Of what a router says, the accounts that can take the payment, each once. What isn't registered is noted.
+fn admitted(
+    planned: Vec<PlannedAccount>,
+    candidates: &[Candidate],
+    left_out: &mut Vec<PlannedAccount>,
+) -> Vec<PlannedAccount> {
+    let mut accounts: Vec<PlannedAccount> = Vec::with_capacity(planned.len());
+    for planned in planned {
+        let is_candidate = candidates
+            .iter()
+            .any(|candidate| candidate.account == planned.account);
+        let is_known = |known: &[PlannedAccount]| known.iter().any(|one| one.account == planned.account);
+        if is_candidate && !is_known(&accounts) {
+            accounts.push(planned);
+        } else if !is_candidate && !is_known(left_out) {
+            left_out.push(PlannedAccount {
+                account: planned.account,
+                reason: "not registered".to_owned(),
+            });
+        }
+    }
+    accounts
+}
+
+fn no_route(left_out: &[PlannedAccount]) -> Error {
+    let fault = |out: &PlannedAccount| {
+        Fault::new(
+            "route",
+            format!("{}: {}", out.account, out.reason),
+            "change the payment or the accounts",
+        )
+    };
+    let faults = left_out.iter().map(fault).collect();
+    Error::new(ErrorKind::NoRoute, "no account takes this payment").with_faults(faults)
 }
 
 /// What follows a decline.

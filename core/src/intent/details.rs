@@ -1,12 +1,13 @@
 //! What a payment is for and who pays: the part of an intent that no state machine decides on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{CustomerId, PaymentIntentId};
+use crate::id::{AccountRef, ConnectorId, CustomerId, PaymentIntentId};
 use crate::money::Money;
+use crate::routing::Country;
 use crate::time::Timestamp;
 
 /// Pairs of the host's own: at most 50, keys of at most 40 characters, values of at most 500.
@@ -50,9 +51,88 @@ pub struct IntentDetails {
     /// That the payer isn't there, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mit: Option<Mit>,
+    /// What is asked of where it goes.
+    #[serde(skip_serializing_if = "RoutingDetails::is_empty")]
+    pub routing: RoutingDetails,
     /// Pairs of the host's own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: Metadata,
+}
+
+/// What is asked of where a payment goes, and what routing may know of its merchant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RoutingDetails {
+    /// Where the caller wants it to go: no rule is asked then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through: Option<Through>,
+    /// What will be asked of the account later on.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub needs: BTreeSet<Need>,
+    /// Where the merchant is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merchant_country: Option<Country>,
+    /// The merchant's category, ISO 18245: 0 to 9999.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mcc: Option<u16>,
+}
+
+impl RoutingDetails {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Where a caller wants a payment to go. It has to be able to take it all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Through {
+    /// To a connector's accounts, in the order of their registration.
+    Connector(ConnectorId),
+    /// To this account alone.
+    Account(AccountRef),
+}
+
+impl Through {
+    /// Whether it is, or is among, what this names.
+    pub fn names(&self, account: &AccountRef) -> bool {
+        match self {
+            Self::Connector(connector) => account.connector() == connector,
+            Self::Account(one) => one == account,
+        }
+    }
+}
+
+impl From<ConnectorId> for Through {
+    fn from(connector: ConnectorId) -> Self {
+        Self::Connector(connector)
+    }
+}
+
+impl From<AccountRef> for Through {
+    fn from(account: AccountRef) -> Self {
+        Self::Account(account)
+    }
+}
+
+/// What a payment will need of its account later on: it goes to none that doesn't offer it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Need {
+    /// Less than all is captured.
+    PartialCapture,
+    /// It is captured more than once.
+    Multicapture,
+    /// What is authorized is raised.
+    Increment,
+    /// An authorization is given back.
+    Void,
+    /// Money is given back.
+    Refund,
+    /// Less than all is given back.
+    PartialRefund,
 }
 
 /// How an amount is made up. Its parts are shown to a processor that asks for them; they decide nothing.

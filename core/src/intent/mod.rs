@@ -20,7 +20,8 @@ mod view;
 
 pub use details::{
     Address, AmountDetails, CaptureMethod, Challenge, Exemption, Grant, Granted, IntentDetails, IntentMode,
-    LiabilityShift, LineItem, Metadata, Mit, MitReason, Payer, Rest, Sca, ThreeDs,
+    LiabilityShift, LineItem, Metadata, Mit, MitReason, Need, Payer, Rest, RoutingDetails, Sca, ThreeDs,
+    Through,
 };
 pub use new::{IntentUpdate, NewIntent};
 pub use news::OnLateSuccess;

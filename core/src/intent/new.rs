@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::details::{
-    Address, AmountDetails, CaptureMethod, Challenge, IntentDetails, IntentMode, Metadata, Mit, Payer, Sca,
+    Address, AmountDetails, CaptureMethod, Challenge, IntentDetails, IntentMode, Metadata, Mit, Need, Payer,
+    Sca, Through,
 };
 use super::event::IntentChange;
 use super::state::{Intent, RiskAfter, Totals};
@@ -14,6 +15,7 @@ use super::status::IntentStatus;
 use crate::error::{Error, Fault};
 use crate::id::{CustomerId, PaymentIntentId};
 use crate::money::{Currency, Money};
+use crate::routing::Country;
 use crate::tenant::Mode;
 use crate::time::Timestamp;
 
@@ -129,6 +131,10 @@ impl IntentUpdate {
                 "billing" => merged.billing.clone_from(&new.billing),
                 "shipping" => merged.shipping.clone_from(&new.shipping),
                 "sca" => merged.sca.clone_from(&new.sca),
+                "through" => merged.routing.through.clone_from(&new.routing.through),
+                "needs" => merged.routing.needs.clone_from(&new.routing.needs),
+                "merchant_country" => merged.routing.merchant_country = new.routing.merchant_country,
+                "mcc" => merged.routing.mcc = new.routing.mcc,
                 "metadata" => merged.metadata.clone_from(&new.metadata),
                 other => unreachable!("`{other}` is set by no setter"),
             }
@@ -208,6 +214,30 @@ macro_rules! detail_setters {
             pub fn challenge(mut self, challenge: Challenge) -> Self {
                 self.details.sca.challenge = challenge;
                 self.noted("sca")
+            }
+
+            /// To this connector, or to this account alone: no rule is asked. It has to be able to take the payment.
+            pub fn through(mut self, through: impl Into<Through>) -> Self {
+                self.details.routing.through = Some(through.into());
+                self.noted("through")
+            }
+
+            /// Only to an account that offers all of these, for later on.
+            pub fn needs(mut self, needs: impl IntoIterator<Item = Need>) -> Self {
+                self.details.routing.needs = needs.into_iter().collect();
+                self.noted("needs")
+            }
+
+            /// Where the merchant is, for routing.
+            pub fn merchant_country(mut self, country: Country) -> Self {
+                self.details.routing.merchant_country = Some(country);
+                self.noted("merchant_country")
+            }
+
+            /// The merchant's category, for routing: ISO 18245, 0 to 9999.
+            pub fn mcc(mut self, code: u16) -> Self {
+                self.details.routing.mcc = Some(code);
+                self.noted("mcc")
             }
 
             /// Pairs of the host's own: at most 50, keys of at most 40 characters, values of at most 500.
@@ -364,6 +394,25 @@ pub(crate) fn check_details(details: &IntentDetails, mode: Mode) -> Vec<Fault> {
             .and_then(|url| check_url("return_url", url, mode)),
     );
     faults.extend(check_metadata(&details.metadata));
+    if details
+        .payer
+        .country
+        .as_ref()
+        .is_some_and(|country| country.parse::<Country>().is_err())
+    {
+        faults.push(Fault::new(
+            "payer.country",
+            "not a country",
+            "write two letters, as in ISO 3166-1: `FR`",
+        ));
+    }
+    if details.routing.mcc.is_some_and(|code| code > 9_999) {
+        faults.push(Fault::new(
+            "routing.mcc",
+            "not a merchant's category",
+            "use a code of ISO 18245, 0 to 9999",
+        ));
+    }
     if details.amount_details.line_items.len() > 100 {
         faults.push(Fault::new("line_items", "more than 100", "merge some of them"));
     }

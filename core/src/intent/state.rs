@@ -15,6 +15,7 @@ use crate::decline::Decline;
 use crate::id::{AccountRef, AttemptId, CaptureId, OperationId, PaymentIntentId, RefundId, SessionId};
 use crate::method::PaymentMethod;
 use crate::money::Money;
+use crate::routing::Explanation;
 use crate::time::Timestamp;
 
 /// The whole state of an intent, as its row keeps it.
@@ -489,6 +490,9 @@ pub(crate) struct PlanRecord {
     pub(crate) left_out: Vec<PlannedAccount>,
     pub(crate) next: usize,
     pub(crate) decided_at: Timestamp,
+    /// Why; of a payment that an older release routed, nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) explanation: Option<Arc<Explanation>>,
 }
 
 /// An account in a routing decision, and why it is there or was left out.

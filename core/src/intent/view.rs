@@ -16,6 +16,7 @@ use crate::decline::Decline;
 use crate::id::{AccountRef, AttemptId, CaptureId, CustomerId, OperationId, PaymentIntentId, SessionId};
 use crate::method::MethodKind;
 use crate::money::Money;
+use crate::routing::Explanation;
 use crate::time::Timestamp;
 
 /// A payment intent as it stood when it was read: a snapshot, without setters.
@@ -156,6 +157,12 @@ impl PaymentIntent {
     /// The routing decision of the last confirmation: the accounts in order, each with its reason.
     pub fn route(&self) -> &[PlannedAccount] {
         self.state.plan.as_ref().map_or(&[], |plan| &plan.accounts)
+    }
+
+    /// Why the routing decision is what it is: what was known, whom it considered, and which rule matched. It prints for a
+    /// person, and is serialized for the rest.
+    pub fn routing(&self) -> Option<&Explanation> {
+        self.state.plan.as_ref()?.explanation.as_deref()
     }
 
     /// The accounts that the routing decision left out, each with its reason.

@@ -368,6 +368,7 @@ fn opened(at: Timestamp, state: &State, opening: Opening) -> (PlanRecord, Box<At
             account: account.clone(),
             reason: "the only one".to_owned(),
         }],
+        explanation: None,
         left_out: Vec::new(),
         next: 1,
         decided_at: at,

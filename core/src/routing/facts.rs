@@ -361,6 +361,14 @@ impl FactName {
         }
     }
 
+    /// The word at a place of its vocabulary; nothing where it has none.
+    pub(super) fn word(&self, place: u16) -> &'static str {
+        match self.kind() {
+            FactKind::Word(words) => words.get(usize::from(place)).copied().unwrap_or_default(),
+            FactKind::Amount | FactKind::Number(..) | FactKind::Country | FactKind::Text => "",
+        }
+    }
+
     /// What it is like.
     pub fn kind(&self) -> FactKind {
         match self {
@@ -402,6 +410,7 @@ impl fmt::Display for FactName {
 
 /// A fact with the type of its values, to compare with: [`amount`](super::amount), [`currency`](super::currency), ….
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct Fact<T> {
     pub(super) name: FactName,
     values: PhantomData<fn(T)>,

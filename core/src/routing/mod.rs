@@ -1,17 +1,24 @@
 //! Which accounts a payment may go to, in which order, and why. Pure: facts in, a plan with its reasons out.
 
 mod diagnostics;
+pub(crate) mod eligibility;
+mod explain;
 mod facts;
+mod fixed;
+mod health;
 mod interpret;
 mod ordered;
 mod plan;
 mod program;
 mod rule;
+mod split;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use explain::{ChoiceKind, Circuits, Considered, DecidedBy, Explanation, Kept, KeptFacts, SplitDraw};
 pub use facts::{CardFacts, CardType, Country, Fact, FactKind, FactName, Facts, Weekday};
+pub use health::{Circuit, Standing};
 pub use ordered::OrderedRouter;
-pub use plan::{Candidate, Plan, RouteFacts, Router};
+pub use plan::{Candidate, FactTexts, Plan, RouteFacts, Router};
 pub use program::{Matched, Program, ProgramBuilder};
 pub use rule::{
     FactValue, MOST_BYTES, MOST_LEVELS, MOST_RULES, Route, StickyBy, When, amount, attempt, bank, capture,

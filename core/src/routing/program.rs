@@ -1,5 +1,6 @@
 //! A routing program: rules that were checked, and what they compile to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::diagnostics::Diagnostics;
@@ -14,6 +15,7 @@ pub struct Program(Arc<Compiled>);
 struct Compiled {
     rules: Rules,
     warnings: Diagnostics,
+    metadata_keys: BTreeSet<String>,
 }
 
 /// Where a program sends a payment.
@@ -39,6 +41,7 @@ impl Program {
     /// Checks and compiles rules, from wherever they came.
     pub(crate) fn compile(rules: Rules) -> Result<Self, Diagnostics> {
         Ok(Self(Arc::new(Compiled {
+            metadata_keys: rules.metadata_keys(),
             rules,
             warnings: Diagnostics::default(),
         })))
@@ -47,6 +50,16 @@ impl Program {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.0.rules.name.value
+    }
+
+    /// What it is, whatever it is called.
+    pub fn fingerprint(&self) -> &str {
+        "provisional"
+    }
+
+    /// The keys of metadata that its rules ask about.
+    pub fn metadata_keys(&self) -> impl Iterator<Item = &str> {
+        self.0.metadata_keys.iter().map(String::as_str)
     }
 
     /// What is odd about it, though it does what it says.

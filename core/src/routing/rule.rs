@@ -3,7 +3,10 @@
 //! A document in TOML or JSON and the builder make the same [`Rules`], and one check judges them: see
 //! [`Program`](super::Program), which they compile to.
 
+use std::collections::BTreeSet;
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use super::facts::{CardType, Country, Fact, FactName, Weekday};
 use crate::decline::DeclineCode;
@@ -26,6 +29,36 @@ pub(crate) struct Rules {
     pub(crate) lists: Vec<List>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) otherwise: Route,
+}
+
+impl Rules {
+    /// The keys of metadata that are asked about.
+    pub(crate) fn metadata_keys(&self) -> BTreeSet<String> {
+        let mut keys = BTreeSet::new();
+        for rule in &self.rules {
+            rule.when.0.each_comparison(&mut |comparison| {
+                if let FactName::Metadata(key) = &comparison.fact.value {
+                    keys.insert(key.to_string());
+                }
+            });
+        }
+        keys
+    }
+}
+
+impl Condition {
+    /// Every comparison in it.
+    pub(crate) fn each_comparison<'c>(&'c self, visit: &mut impl FnMut(&'c Comparison)) {
+        match self {
+            Self::All(conditions) | Self::Any(conditions) => {
+                for condition in conditions {
+                    condition.each_comparison(visit);
+                }
+            }
+            Self::Not(condition) => condition.each_comparison(visit),
+            Self::Test(comparison) => visit(comparison),
+        }
+    }
 }
 
 /// Values under a name, shared between rules.
@@ -133,7 +166,8 @@ pub(crate) enum Choice {
 }
 
 /// What a split keeps together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StickyBy {
     /// The attempts of one payment.
     #[default]
@@ -351,11 +385,7 @@ values! {
 }
 
 fn word(fact: &FactName, place: usize) -> Value {
-    let words = match fact.kind() {
-        super::facts::FactKind::Word(words) => words,
-        _no_words => &[],
-    };
-    Value::Text((*words.get(place).unwrap_or(&"")).to_owned())
+    Value::Text(fact.word(place as u16).to_owned())
 }
 
 impl<T: FactValue> Fact<T> {

@@ -70,9 +70,9 @@ fn on(act: Act, reference: &str, original: &Handle, amount: Money) -> Ask {
 
 fn payment(act: Act, op: &op::Authorize) -> Result<Ask, Unsendable> {
     let (token, secret) = match &op.method {
-        PaymentMethod::CardToken { token } => (token.clone(), None),
+        PaymentMethod::CardToken { token, .. } => (token.clone(), None),
         PaymentMethod::BankRedirect { scheme } => (scheme.clone(), None),
-        PaymentMethod::Wallet { wallet, payload } => {
+        PaymentMethod::Wallet { wallet, payload, .. } => {
             let secret = payload
                 .get()
                 .ok_or_else(|| Unsendable::field("payload", "it is gone"))?;

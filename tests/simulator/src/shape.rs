@@ -174,6 +174,7 @@ impl Shape {
             .partial_authorization()
             .setup()
             .mit()
+            .three_d_secure()
             .echoes(Echoes::AmountAndReference)
             .success_on(match self.success_on_settled {
                 true => SuccessOn::Settled,

@@ -290,10 +290,7 @@ impl Shopper {
         ]);
         let token = format!("{}-{}", manner.token(), self.rng.below(1_000));
         match self.rng.below(12) {
-            0 => PaymentMethod::Wallet {
-                wallet: token,
-                payload: Volatile::new(format!("canary-{}", self.number)),
-            },
+            0 => PaymentMethod::wallet(token, Volatile::new(format!("canary-{}", self.number))),
             1 => PaymentMethod::BankRedirect { scheme: token },
             _ => PaymentMethod::card_token(token),
         }

@@ -341,15 +341,9 @@ fn other_methods_go_their_way() {
     };
     let approved = |outcome| matches!(outcome, Outcome::Answered(AuthorizeReport::Captured(_)));
     let asks = |outcome| matches!(outcome, Outcome::Answered(AuthorizeReport::ActionNeeded(..)));
-    let (outcome, part) = ask(PaymentMethod::Wallet {
-        wallet: "apple_pay".into(),
-        payload: volatile(),
-    });
+    let (outcome, part) = ask(PaymentMethod::wallet("apple_pay", volatile()));
     assert!(approved(outcome) && part.is_some());
-    let network = PaymentMethod::NetworkToken {
-        token: "tok_approve".into(),
-        cryptogram: volatile(),
-    };
+    let network = PaymentMethod::network_token("tok_approve", volatile());
     let (outcome, part) = ask(network);
     assert!(approved(outcome) && part.is_some());
     caller.approved("tok_fingerprint_then_challenge", CaptureMethod::Automatic);

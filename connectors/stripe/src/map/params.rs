@@ -51,10 +51,10 @@ pub(super) fn capture_method(method: CaptureMethod) -> &'static str {
 pub(super) fn method(form: Form, method: &PaymentMethod) -> Result<Form, Unsendable> {
     let unfit = |problem: &str| Unsendable::field("method", problem);
     match method {
-        PaymentMethod::CardToken { token } if token.starts_with("tok_") => Ok(form
+        PaymentMethod::CardToken { token, .. } if token.starts_with("tok_") => Ok(form
             .with("payment_method_data[type]", "card")
             .with("payment_method_data[card][token]", &**token)),
-        PaymentMethod::CardToken { token }
+        PaymentMethod::CardToken { token, .. }
             if ["pm_", "card_", "src_"]
                 .iter()
                 .any(|prefix| token.starts_with(prefix)) =>

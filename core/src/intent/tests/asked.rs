@@ -6,16 +6,17 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::scene::{AMOUNT, Scene, declined, eur, faulty_fields};
-use crate::id::CustomerId;
+use crate::id::{ConnectorId, CustomerId};
 use crate::intent::command::{Command, CommandKind};
 use crate::intent::event::IntentChange;
 use crate::intent::machine::Illegal;
 use crate::intent::new::{Limits, check_url};
 use crate::intent::{
     Address, AmountDetails, CaptureMethod, Challenge, Granted, IntentDetails, IntentMode, IntentStatus,
-    IntentUpdate, LineItem, NewIntent, Payer, Sca,
+    IntentUpdate, LineItem, Need, NewIntent, Payer, RoutingDetails, Sca, Through,
 };
 use crate::money::{Currency, Money};
+use crate::routing::Country;
 use crate::tenant::Mode;
 use crate::time::Timestamp;
 
@@ -247,6 +248,12 @@ fn all() -> IntentDetails {
             ..Sca::default()
         },
         mit: None,
+        routing: RoutingDetails {
+            through: Some(Through::Connector(ConnectorId::from_static("acme"))),
+            needs: [Need::Refund].into(),
+            merchant_country: Some(Country::from_static("DE")),
+            mcc: Some(5_411),
+        },
         metadata: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
     }
 }
@@ -254,11 +261,11 @@ fn all() -> IntentDetails {
 #[test]
 fn each_setter_sets_what_it_says_and_an_update_leaves_the_rest() {
     macro_rules! setters {
-        ($($field:ident = $set:expr;)*) => {
+        ($($($field:ident).+ = $set:expr;)*) => {
             $({
                 let set: fn(IntentUpdate) -> IntentUpdate = $set;
                 let mut expected = IntentDetails::default();
-                expected.$field = all().$field;
+                expected.$($field).+ = all().$($field).+;
                 let change = set(IntentUpdate::new()).onto(&IntentDetails::default());
                 assert_eq!(change.details, Some(expected));
                 // Onto everything it sets nothing else, and what is set to nothing is taken away by nobody.
@@ -285,6 +292,10 @@ fn each_setter_sets_what_it_says_and_an_update_leaves_the_rest() {
         billing = |update| update.billing(lives_in("Bonn"));
         shipping = |update| update.shipping(lives_in("Cologne"));
         sca = |update| update.challenge(Challenge::Required);
+        routing.through = |update| update.through(ConnectorId::from_static("acme"));
+        routing.needs = |update| update.needs([Need::Refund]);
+        routing.merchant_country = |update| update.merchant_country(Country::from_static("DE"));
+        routing.mcc = |update| update.mcc(5_411);
         metadata = |update| update.metadata([("a", "b")]);
     }
     let sca = all().sca;

@@ -405,6 +405,7 @@ impl Scene {
                 account: account(),
                 reason: "the first of the list".to_owned(),
             }],
+            explanation: None,
             left_out: Vec::new(),
             next: 1,
             decided_at: self.now,

@@ -63,14 +63,8 @@ impl Facts {
     pub(super) fn volatile(&self, text: &str) -> Self {
         let text = Volatile::new(text);
         let method = match self.method.clone() {
-            PaymentMethod::NetworkToken { token, .. } => PaymentMethod::NetworkToken {
-                token,
-                cryptogram: text.clone(),
-            },
-            PaymentMethod::Wallet { wallet, .. } => PaymentMethod::Wallet {
-                wallet,
-                payload: text.clone(),
-            },
+            PaymentMethod::NetworkToken { token, .. } => PaymentMethod::network_token(token, text.clone()),
+            PaymentMethod::Wallet { wallet, .. } => PaymentMethod::wallet(wallet, text.clone()),
             kept => kept,
         };
         Self {
@@ -109,14 +103,8 @@ pub(super) fn methods() -> Vec<PaymentMethod> {
             kind: "sample".into(),
             data: serde_json::json!({}),
         },
-        PaymentMethod::NetworkToken {
-            token: "ntk_sample".into(),
-            cryptogram: secret(),
-        },
-        PaymentMethod::Wallet {
-            wallet: "apple_pay".into(),
-            payload: secret(),
-        },
+        PaymentMethod::network_token("ntk_sample", secret()),
+        PaymentMethod::wallet("apple_pay", secret()),
     ]
 }
 

@@ -238,8 +238,10 @@ impl Acme {
 
     fn charge(&self, op: &Authorize) -> Result<Value, Unsendable> {
         let method = match &op.method {
-            PaymentMethod::CardToken { token } => json!({ "card": token }),
-            PaymentMethod::NetworkToken { token, cryptogram } => {
+            PaymentMethod::CardToken { token, .. } => json!({ "card": token }),
+            PaymentMethod::NetworkToken {
+                token, cryptogram, ..
+            } => {
                 json!({ "network": token, "cryptogram": cryptogram.get().map(Secret::expose) })
             }
             PaymentMethod::Wallet { payload, .. } if self.is(Fault::RefusesWithWhatCannotBeKept) => {
