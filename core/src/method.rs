@@ -166,6 +166,22 @@ impl PaymentMethod {
         }
     }
 
+    /// What it goes over, where that is known: the card's network, the bank, the scheme or the wallet.
+    pub fn via(&self) -> Option<&str> {
+        match self {
+            Self::CardToken { .. } | Self::NetworkToken { .. } => self.card()?.network.as_deref(),
+            Self::Wallet { wallet, .. } => {
+                let network = self.card().and_then(|card| card.network.as_deref());
+                Some(network.unwrap_or(wallet))
+            }
+            Self::OpenBanking { institution } => Some(institution),
+            Self::BankRedirect { scheme } | Self::Voucher { scheme } => Some(scheme),
+            Self::Bnpl { provider } => Some(provider),
+            Self::Provider { kind, .. } => Some(kind),
+            Self::DirectDebit { .. } | Self::BankTransfer => None,
+        }
+    }
+
     /// Everything that is wrong with it.
     pub(crate) fn check(&self) -> Vec<Fault> {
         self.card().map(CardDetails::check).unwrap_or_default()

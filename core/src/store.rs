@@ -170,6 +170,10 @@ words! {
         Notice = "notice",
         /// What decided an outcome; kept longer than events.
         Evidence = "evidence",
+        /// A tenant's routing programs: which is active, and each one's document.
+        Program = "program",
+        /// How accounts have done lately, as one instance counted it.
+        Health = "health",
     }
 }
 

@@ -90,6 +90,7 @@ impl Payments {
             method: with.method,
             challenge: with.challenge,
             used: Some(claimed.key_use()),
+            cause: None,
         };
         let (before, state) = match before {
             Some(loaded) if loaded.state.status == IntentStatus::RequiresAction => {

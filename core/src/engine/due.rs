@@ -248,6 +248,7 @@ impl Inner {
             method,
             challenge: Challenge::AsNeeded,
             used: None,
+            cause: None,
         };
         let opened = self.open_attempt(tenant, &loaded.state, &plan, &ask).await?;
         let operation = opened.operation.id;

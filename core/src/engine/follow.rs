@@ -14,6 +14,7 @@ use crate::intent::{
     self, Attempt, AttemptStatus, CaptureMethod, Challenge, Command, Ended, Happened, Intent, IntentEvent,
     IntentMode, IntentStatus, KeyUse, OperationKind, OperationStatus, Rest, ReviewReason, RiskAfter,
 };
+use crate::routing::Cause;
 use crate::tenant::Tenant;
 
 impl Inner {
@@ -82,24 +83,10 @@ impl Inner {
         }
         let now = self.runtime.clock.now();
         match attempt.status {
-            AttemptStatus::NotExecuted => {
-                let ask = Ask {
-                    method: attempt.method.clone(),
-                    challenge: attempt.challenge,
-                    used,
-                };
-                self.cascade(tenant, state, ask).await
-            }
+            AttemptStatus::NotExecuted => self.cascade(tenant, state, attempt, used).await,
             AttemptStatus::Declined if state.winner.is_none() => {
                 match self.after_decline(state, attempt, now) {
-                    AfterDecline::NextAccount => {
-                        let ask = Ask {
-                            method: attempt.method.clone(),
-                            challenge: attempt.challenge,
-                            used,
-                        };
-                        self.cascade(tenant, state, ask).await
-                    }
+                    AfterDecline::NextAccount => self.cascade(tenant, state, attempt, used).await,
                     AfterDecline::Challenge => self.challenge(tenant, state, attempt, asked, used).await,
                     AfterDecline::Wait => Ok(None),
                     AfterDecline::Fail => {
@@ -158,16 +145,23 @@ impl Inner {
         Some((vec![IntentEvent { at, what }], None))
     }
 
-    /// The next account of the plan, in the same commit that closes this one.
+    /// The next account of the plan, in the same commit that closes this attempt: only where that gives cause for it.
     pub(super) async fn cascade(
         &self,
         tenant: &Tenant,
         state: &Intent,
-        ask: Ask,
+        attempt: &Attempt,
+        used: Option<KeyUse>,
     ) -> Result<Option<(Vec<IntentEvent>, Option<Drive>)>> {
         let now = self.runtime.clock.now();
-        let Some(plan) = state.plan.clone() else {
+        let (Some(plan), Some(cause)) = (state.plan.clone(), Cause::of(attempt)) else {
             return Ok(None);
+        };
+        let ask = Ask {
+            method: attempt.method.clone(),
+            challenge: attempt.challenge,
+            used,
+            cause: Some(cause),
         };
         let in_time = now < plan.decided_at.after(self.policy.cascade_within)
             && state.expires_at.is_none_or(|at| now < at)
@@ -210,6 +204,7 @@ impl Inner {
             method: attempt.method.clone(),
             challenge: Challenge::Required,
             used,
+            cause: None,
         };
         let Ok((attempt, operation, call, connector)) = self.attempt_at(state, connector, &ask) else {
             return Ok(None);

@@ -368,7 +368,9 @@ impl Inner {
                 self.refund_notice(&tenant, &connector, row, stored, authority)
                     .await?
             }
-            RowKind::Session | RowKind::Notice | RowKind::Evidence => Applied::Nothing,
+            RowKind::Session | RowKind::Notice | RowKind::Evidence | RowKind::Program | RowKind::Health => {
+                Applied::Nothing
+            }
         };
         match applied {
             Applied::Done => self.finish(claim, waiting).await,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 mod aggregate;
 mod call;
@@ -12,6 +13,7 @@ mod confirm;
 mod drive;
 mod due;
 mod follow;
+mod health;
 mod idempotency;
 mod inbound;
 mod notice;
@@ -20,6 +22,7 @@ mod operation;
 mod operator;
 mod payments;
 mod policy;
+mod programs;
 mod query;
 mod recover;
 mod refunds;
@@ -33,11 +36,15 @@ mod turns;
 mod view;
 mod write;
 
+pub use health::HealthPolicy;
 pub use idempotency::IdempotencyKey;
 pub use inbound::{Received, WebhookReply};
 pub use operator::{AcceptDuplicateRisk, Actor, Evidence, Operator, ReviewVerdict, Verdict};
 pub use payments::{CaptureAmount, Confirm, Payments, ReturnPayload};
 pub use policy::{KeyLife, OnLatePayment, PartialAuthorization, Policy};
+use health::HealthDesk;
+use programs::ProgramCache;
+pub use programs::{Programs, StoredProgram};
 pub use query::{Cursor, HistoryEvent, IntentQuery, Listing, Page, RefundQuery, SessionQuery, UnknownQuery};
 pub use recover::{Drained, Progress};
 use registry::ByMode;
@@ -45,7 +52,7 @@ pub use registry::{ConnectorMap, Connectors, Endpoint};
 
 use crate::error::Result;
 use crate::risk::{RiskCheck, RiskStages};
-use crate::routing::{OrderedRouter, Router};
+use crate::routing::{FeeTable, Health, OrderedRouter, Router};
 use crate::runtime::Runtime;
 use crate::store::{Backlog, Queue, Retention, Store};
 use crate::tenant::Tenant;
@@ -63,6 +70,9 @@ pub(crate) struct Inner {
     pub(crate) connectors: Arc<dyn Connectors>,
     pub(crate) runtime: Runtime,
     pub(crate) router: Arc<dyn Router>,
+    pub(crate) programs: Option<ProgramCache>,
+    pub(crate) health: Option<HealthDesk>,
+    pub(crate) fees: FeeTable,
     pub(crate) risk: Option<Arc<dyn RiskCheck>>,
     pub(crate) policy: Policy,
     pub(crate) turns: Turns,
@@ -90,12 +100,16 @@ impl Orchestrator {
                 connectors: Arc::new(ByMode(Arc::new(connectors))),
                 runtime,
                 router: Arc::new(OrderedRouter::new()),
+                programs: None,
+                health: None,
+                fees: FeeTable::default(),
                 risk: None,
                 policy: Policy::default(),
                 turns: Turns::default(),
                 overtaken: AtomicU64::new(0),
                 panics: AtomicU64::new(0),
             },
+            health: None,
         }
     }
 
@@ -152,6 +166,20 @@ impl Orchestrator {
         self.inner.store.backlog(queue).await.map_err(commit::unreadable)
     }
 
+    /// Writes what this instance has counted of its accounts, and reads what the others have, unless it has just done so.
+    /// [`run_workers`](Orchestrator::run_workers) does it by itself.
+    ///
+    /// # Errors
+    /// The store couldn't be read or written; what was counted isn't lost.
+    pub async fn exchange_health(&self) -> Result<()> {
+        self.inner.exchange_health().await
+    }
+
+    /// How accounts do, by what all instances counted; `None` where nothing is counted.
+    pub fn health(&self) -> Option<Health> {
+        self.inner.health_view()
+    }
+
     /// How often since it was built this instance lost a lease: another worker had taken its job over, and its late
     /// commit was refused. It counts work that took longer than its lease, and clocks or stores that stall; no money
     /// is at risk.
@@ -183,12 +211,36 @@ impl Orchestrator {
 #[must_use = "call build"]
 pub struct OrchestratorBuilder {
     inner: Inner,
+    health: Option<HealthPolicy>,
 }
 
 impl OrchestratorBuilder {
-    /// Orders accounts by this router; without one, by their registration.
+    /// Orders accounts by this router, a [`Program`](crate::routing::Program) say; without one, by their registration.
     pub fn router(mut self, router: impl Router) -> Self {
         self.inner.router = Arc::new(router);
+        self
+    }
+
+    /// Lets each tenant keep routing programs of its own in the store: [`Payments::programs`]. The active one routes its
+    /// payments; a tenant without one has the router's order. `refresh` is how long this instance goes by what it read
+    /// last: one read of the store for each tenant in so long.
+    pub fn stored_programs(mut self, refresh: Duration) -> Self {
+        self.inner.programs = Some(ProgramCache::new(refresh));
+        self
+    }
+
+    /// Counts how accounts do: approvals, declines, failures and latency, for routing by success rate and for circuits that
+    /// open where nothing is executed. Instances hear of each other through the store, by
+    /// [`run_workers`](Orchestrator::run_workers) or [`exchange_health`](Orchestrator::exchange_health); without this
+    /// nothing is counted.
+    pub fn health(mut self, policy: HealthPolicy) -> Self {
+        self.health = Some(policy);
+        self
+    }
+
+    /// What payments cost at which account, for routing to the cheapest and for what explanations show.
+    pub fn fees(mut self, fees: FeeTable) -> Self {
+        self.inner.fees = fees;
         self
     }
 
@@ -210,8 +262,12 @@ impl OrchestratorBuilder {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with every choice of the policy that makes no sense; the store couldn't be read.
     pub async fn build(self) -> Result<Orchestrator> {
         self.inner.policy.check()?;
+        let mut inner = self.inner;
+        if let Some(policy) = &self.health {
+            inner.health = Some(HealthDesk::new(policy, &inner.runtime)?);
+        }
         let built = Orchestrator {
-            inner: Arc::new(self.inner),
+            inner: Arc::new(inner),
         };
         built.backlog(Queue::Recovery).await?;
         Ok(built)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::{Error, Fault, Result};
 use crate::intent::OnLateSuccess;
 use crate::money::{Currency, Money};
+use crate::routing::CascadePolicy;
 
 /// The host's choices. The defaults are the careful ones.
 #[derive(Clone, Debug)]
@@ -18,6 +19,7 @@ pub struct Policy {
     pub(crate) review_after: Duration,
     pub(crate) cascade_within: Duration,
     pub(crate) max_attempts: usize,
+    pub(crate) cascade: CascadePolicy,
     pub(crate) on_late_success: OnLateSuccess,
     pub(crate) on_late_payment: OnLatePayment,
     pub(crate) partial_authorization: PartialAuthorization,
@@ -78,6 +80,7 @@ impl Default for Policy {
             review_after: Duration::from_secs(24 * 3_600),
             cascade_within: Duration::from_secs(15 * 60),
             max_attempts: 5,
+            cascade: CascadePolicy::new(),
             on_late_success: OnLateSuccess::Reverse,
             on_late_payment: OnLatePayment::HandOver,
             partial_authorization: PartialAuthorization::Void,
@@ -199,6 +202,12 @@ impl Policy {
     /// For how long after its first attempt a payment may go on to another account by itself: 15 min without this.
     pub fn cascade_within(mut self, within: Duration) -> Self {
         self.cascade_within = within;
+        self
+    }
+
+    /// Which decline may be followed by which account: every soft one by every account of the plan, without this.
+    pub fn cascade(mut self, policy: CascadePolicy) -> Self {
+        self.cascade = policy;
         self
     }
 

@@ -67,6 +67,9 @@ impl Inner {
         let mut drained = Drained::default();
         let queues = [Queue::Recovery, Queue::Sync, Queue::Due, Queue::Expiry];
         loop {
+            if let Err(error) = self.exchange_health().await {
+                tracing::warn!(%error, "how accounts do can't be exchanged: it is tried again");
+            }
             match self.work_through(&queues, WORKER_BATCH).await {
                 Ok(progress) => {
                     drained.claimed += u64::from(progress.claimed);

@@ -15,7 +15,7 @@ use crate::intent::{
 };
 use crate::method::PaymentMethod;
 use crate::routing::eligibility::{Asked, eligible};
-use crate::routing::{Candidate, Explanation, Plan, RouteFacts};
+use crate::routing::{Candidate, Cause, Circuits, Explanation, Plan, RouteFacts, Router as _, WhenAllOpen};
 use crate::secret::Volatile;
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
@@ -36,6 +36,8 @@ pub(crate) struct Ask {
     pub(crate) method: PaymentMethod,
     pub(crate) challenge: Challenge,
     pub(crate) used: Option<KeyUse>,
+    /// Why it goes on by itself; nothing where it was asked for.
+    pub(crate) cause: Option<Cause>,
 }
 
 impl Inner {
@@ -61,7 +63,10 @@ impl Inner {
         for connector in self.connectors.accounts(tenant).await? {
             let account = connector.account().clone();
             match eligible(&connector, &asked) {
-                Ok(()) => candidates.push(Candidate::new(account)),
+                Ok(()) => candidates.push(Candidate {
+                    standing: self.standing(&account, method, intent.amount.currency(), at),
+                    ..Candidate::new(account)
+                }),
                 Err(reason) => left_out.push(PlannedAccount { account, reason }),
             }
         }
@@ -77,12 +82,14 @@ impl Inner {
             attempts: intent.attempts.len(),
             last_decline: intent.last_decline.as_ref().map(Decline::code),
             seed: intent.id.uuid().as_u64_pair().1,
+            candidates: &[],
+        };
+        self.expect_fees(&facts, &mut candidates);
+        let facts = RouteFacts {
             candidates: &candidates,
+            ..facts
         };
-        let plan = match &intent.details.routing.through {
-            Some(through) => through_caller(through, &candidates),
-            None => self.router.route(&facts),
-        };
+        let plan = self.plan(tenant, &facts).await?;
         if let Some(reason) = plan.blocked {
             tracing::info!(%tenant, intent = %intent.id, reason, "a routing rule blocks the payment");
             let fault = Fault::new("route", reason, "the routing rules block this payment");
@@ -90,20 +97,67 @@ impl Inner {
                 Error::new(ErrorKind::Forbidden, "blocked by a routing rule").with_faults(vec![fault])
             );
         }
-        let accounts = admitted(plan.accounts, &candidates, &mut left_out);
+        let mut accounts = admitted(plan.accounts, &candidates, &mut left_out);
         if accounts.is_empty() {
             return Err(no_route(&left_out));
         }
         let explanation = match plan.explanation {
             Some(explanation) => *explanation,
-            None => Explanation::of_router(&facts, &accounts),
+            None => {
+                accounts.sort_by_key(|planned| {
+                    let is_open = |candidate: &Candidate| candidate.account == planned.account && candidate.is_open();
+                    candidates.iter().any(is_open)
+                });
+                Explanation::of_router(&facts, &accounts)
+            }
         };
+        self.may_go(explanation.circuits)?;
         Ok(PlanRecord {
             explanation: Some(Arc::new(explanation.leaving_out(&left_out))),
             accounts,
             left_out,
             next: 0,
             decided_at: at,
+        })
+    }
+
+    /// What the payment is expected to cost at each account.
+    fn expect_fees(&self, facts: &RouteFacts<'_>, candidates: &mut [Candidate]) {
+        if self.fees.rows().is_empty() {
+            return;
+        }
+        let texts = facts.texts();
+        let known = facts.facts(&texts);
+        for candidate in candidates {
+            candidate.fee = self.fees.expected(&known, &candidate.account, facts.at);
+        }
+    }
+
+    /// Whether the host wants a payment tried where all circuits are open.
+    fn may_go(&self, circuits: Circuits) -> Result<()> {
+        let refuses = self.health.as_ref().map(|health| health.when_all_open);
+        match (circuits, refuses) {
+            (Circuits::AllOpen, Some(WhenAllOpen::Refuse)) => {
+                let fault = Fault::new(
+                    "route",
+                    "the circuits of all accounts are open",
+                    "try again with the same key, later",
+                );
+                let message = "no account was asked: none of them answered lately";
+                Err(Error::new(ErrorKind::NotExecuted, message).with_faults(vec![fault]))
+            }
+            (Circuits::AllOpen, Some(WhenAllOpen::TryAnyway) | None) | (Circuits::SomeClosed, _) => Ok(()),
+        }
+    }
+
+    /// What the caller, the tenant's own program or the host's router says, in this order.
+    async fn plan(&self, tenant: &Tenant, facts: &RouteFacts<'_>) -> Result<Plan> {
+        if let Some(through) = &facts.details.routing.through {
+            return Ok(through_caller(through, facts.candidates));
+        }
+        Ok(match self.active_program(tenant).await? {
+            Some(active) => active.program.route(facts).of_version(active.version),
+            None => self.router.route(facts),
         })
     }
 
@@ -130,6 +184,11 @@ impl Inner {
         let mut faults = Vec::new();
         for place in plan.next..plan.accounts.len() {
             let account = &plan.accounts[place].account;
+            if ask.cause.is_some_and(|cause| !self.policy.cascade.allows(cause, account)) {
+                let problem = format!("the policy doesn't let the payment go on to {account} after that decline");
+                faults.push(Fault::new("account", problem, "ask the payer for another method"));
+                continue;
+            }
             let Some(connector) = self.connectors.get(tenant, account).await? else {
                 faults.push(Fault::new(
                     "account",
@@ -140,6 +199,7 @@ impl Inner {
             };
             match self.attempt_at(intent, connector, ask) {
                 Ok((attempt, operation, call, connector)) => {
+                    self.goes_to(account, &ask.method, intent.amount.currency(), attempt.opened_at);
                     let plan = PlanRecord {
                         next: place + 1,
                         ..plan.clone()

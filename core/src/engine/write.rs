@@ -68,7 +68,9 @@ impl Inner {
     ) -> Result<Loaded<Intent>, CommitFailure> {
         let after = self.include_intent(tenant, &mut work, before, events).await?;
         if !work.is_empty() {
+            let at = work.at;
             self.commit(tenant, work).await?;
+            self.count_health(before, &after.state, at);
         }
         Ok(after)
     }

@@ -98,6 +98,16 @@ pub enum Circuits {
     AllOpen,
 }
 
+impl Circuits {
+    /// Of the accounts that a payment may go to.
+    pub(super) fn of<'c>(mut planned: impl Iterator<Item = &'c Candidate>) -> Self {
+        match planned.next() {
+            Some(first) if first.is_open() && planned.all(Candidate::is_open) => Self::AllOpen,
+            Some(_) | None => Self::SomeClosed,
+        }
+    }
+}
+
 /// An account, and what was decided about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -264,7 +274,7 @@ impl Explanation {
             },
             choice: ChoiceKind::Ordered,
             split: None,
-            circuits: Circuits::SomeClosed,
+            circuits: Circuits::of(facts.candidates.iter().filter(|one| place(one).is_some())),
             facts: KeptFacts::of(&facts.facts(&texts), []),
             considered,
         }

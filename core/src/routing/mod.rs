@@ -1,5 +1,6 @@
 //! Which accounts a payment may go to, in which order, and why. Pure: facts in, a plan with its reasons out.
 
+mod cascade;
 mod diagnostics;
 pub(crate) mod eligibility;
 mod explain;
@@ -13,6 +14,8 @@ mod program;
 mod rule;
 mod split;
 
+pub(crate) use cascade::Cause;
+pub use cascade::CascadePolicy;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use explain::{ChoiceKind, Circuits, Considered, DecidedBy, Explanation, Kept, KeptFacts, SplitDraw};
 pub use facts::{CardFacts, CardType, Country, Fact, FactKind, FactName, Facts, Weekday};

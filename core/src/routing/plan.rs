@@ -97,7 +97,7 @@ impl Candidate {
         self
     }
 
-    fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.standing
             .as_ref()
             .is_some_and(|standing| matches!(standing.circuit, Circuit::Open))
@@ -125,6 +125,16 @@ impl Plan {
             account,
             reason: reason.into(),
         });
+        self
+    }
+
+    /// Of a program that a tenant keeps in the store.
+    pub(crate) fn of_version(mut self, number: u64) -> Self {
+        if let Some(explanation) = &mut self.explanation
+            && let DecidedBy::Program { version, .. } = &mut explanation.by
+        {
+            *version = Some(number);
+        }
         self
     }
 
@@ -397,10 +407,7 @@ fn expand(targets: &[Placed<Target>], candidates: &[Candidate], order: &mut Vec<
 /// Accounts whose circuits are open come last: a payment is never lost for it.
 fn open_last(candidates: &[Candidate], order: &mut [usize]) -> Circuits {
     order.sort_by_key(|place| candidates[*place].is_open());
-    match order.first() {
-        Some(first) if candidates[*first].is_open() => Circuits::AllOpen,
-        Some(_) | None => Circuits::SomeClosed,
-    }
+    Circuits::of(order.iter().map(|place| &candidates[*place]))
 }
 
 fn considered(candidates: &[Candidate], order: &[usize]) -> Vec<Considered> {

@@ -23,7 +23,11 @@ pub(crate) async fn wrong(disk: &dyn Store, tenant: &Tenant) -> Vec<String> {
             let summed = match kind {
                 RowKind::Intent => sum(&row, &events, intent::fold),
                 RowKind::Refund => sum(&row, &events, refund::fold),
-                RowKind::Session | RowKind::Notice | RowKind::Evidence => sum(&row, &events, session::fold),
+                RowKind::Session
+                | RowKind::Notice
+                | RowKind::Evidence
+                | RowKind::Program
+                | RowKind::Health => sum(&row, &events, session::fold),
             };
             wrong.extend(summed.err().map(|why| format!("{:?} {why}", row.key)));
         }
