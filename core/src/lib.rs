@@ -33,10 +33,10 @@ pub use connector::{Connector, Transport};
 pub use decline::{Decline, DeclineAdvice, DeclineCode, DeclineKind, DeclineTable, unmapped_declines};
 pub use engine::{
     AcceptDuplicateRisk, Actor, CaptureAmount, Confirm, ConnectorMap, Connectors, Cursor, Drained, Endpoint,
-    Evidence, HealthPolicy, HistoryEvent, IdempotencyKey, IntentQuery, KeyLife, Listing, OnLatePayment, Operator,
-    Orchestrator, OrchestratorBuilder, Page, PartialAuthorization, Payments, Policy, Programs, Progress,
-    Received, RefundQuery, ReturnPayload, ReviewVerdict, SessionQuery, StoredProgram, UnknownQuery, Verdict,
-    WebhookReply,
+    Evidence, HealthPolicy, HistoryEvent, IdempotencyKey, IntentQuery, KeyLife, Listing, OnLatePayment,
+    Operator, Orchestrator, OrchestratorBuilder, Page, PartialAuthorization, Payments, Policy, Programs,
+    Progress, Received, RefundQuery, ReturnPayload, ReviewVerdict, SessionQuery, StoredProgram, UnknownQuery,
+    Verdict, WebhookReply,
 };
 pub use error::{Error, ErrorKind, Fault, PublicError, Result, Retry};
 pub use id::*;

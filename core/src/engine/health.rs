@@ -18,8 +18,8 @@ use crate::intent::{Attempt, AttemptStatus, Intent, OpStage};
 use crate::method::PaymentMethod;
 use crate::money::Currency;
 use crate::routing::{
-    Circuit, Health, HealthBoard, HealthSettings, HealthSnapshot, InstanceId, Sample, Segment, Sign, Standing,
-    WhenAllOpen,
+    Circuit, Health, HealthBoard, HealthSettings, HealthSnapshot, InstanceId, Sample, Segment, Sign,
+    Standing, WhenAllOpen,
 };
 use crate::runtime::Runtime;
 use crate::store::{Attention, Index, Order, Precondition, Query, Row, RowKey, RowKind};
@@ -170,7 +170,13 @@ impl Inner {
     }
 
     /// A payment goes to an account. If its circuit is half open, it is the one that finds out.
-    pub(crate) fn goes_to(&self, account: &AccountRef, method: &PaymentMethod, currency: Currency, at: Timestamp) {
+    pub(crate) fn goes_to(
+        &self,
+        account: &AccountRef,
+        method: &PaymentMethod,
+        currency: Currency,
+        at: Timestamp,
+    ) {
         let Some(desk) = &self.health else { return };
         let mut board = desk.board();
         if board.standing(&segment(account, method, currency), at).circuit == Circuit::HalfOpen {
@@ -260,9 +266,10 @@ impl Inner {
             return Ok(());
         }
         let mut work = self.work();
-        let (key, version) = own.known.or_else(|| self.forsaken(desk, rows, work.at)).unwrap_or_else(|| {
-            (RowKey::new(RowKind::Health, self.uuid()), 0)
-        });
+        let (key, version) = own
+            .known
+            .or_else(|| self.forsaken(desk, rows, work.at))
+            .unwrap_or_else(|| (RowKey::new(RowKind::Health, self.uuid()), 0));
         work.batch.preconditions.push(match version {
             0 => Precondition::Absent(key),
             version => Precondition::Version(key, version),
@@ -321,9 +328,10 @@ fn index(at: Timestamp) -> Index {
 /// What an attempt says of its account by now.
 fn sign(intent: &Intent, attempt: &Attempt) -> Option<Sign> {
     match attempt.status {
-        AttemptStatus::Authorized | AttemptStatus::Captured | AttemptStatus::Settled | AttemptStatus::Voided => {
-            Some(Sign::Approved)
-        }
+        AttemptStatus::Authorized
+        | AttemptStatus::Captured
+        | AttemptStatus::Settled
+        | AttemptStatus::Voided => Some(Sign::Approved),
         AttemptStatus::Declined => {
             let kind = attempt.known.declined.as_ref().map(|decline| decline.kind());
             match kind {

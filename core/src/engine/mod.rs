@@ -36,13 +36,13 @@ mod turns;
 mod view;
 mod write;
 
+use health::HealthDesk;
 pub use health::HealthPolicy;
 pub use idempotency::IdempotencyKey;
 pub use inbound::{Received, WebhookReply};
 pub use operator::{AcceptDuplicateRisk, Actor, Evidence, Operator, ReviewVerdict, Verdict};
 pub use payments::{CaptureAmount, Confirm, Payments, ReturnPayload};
 pub use policy::{KeyLife, OnLatePayment, PartialAuthorization, Policy};
-use health::HealthDesk;
 use programs::ProgramCache;
 pub use programs::{Programs, StoredProgram};
 pub use query::{Cursor, HistoryEvent, IntentQuery, Listing, Page, RefundQuery, SessionQuery, UnknownQuery};

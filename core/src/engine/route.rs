@@ -105,7 +105,8 @@ impl Inner {
             Some(explanation) => *explanation,
             None => {
                 accounts.sort_by_key(|planned| {
-                    let is_open = |candidate: &Candidate| candidate.account == planned.account && candidate.is_open();
+                    let is_open =
+                        |candidate: &Candidate| candidate.account == planned.account && candidate.is_open();
                     candidates.iter().any(is_open)
                 });
                 Explanation::of_router(&facts, &accounts)
@@ -184,8 +185,12 @@ impl Inner {
         let mut faults = Vec::new();
         for place in plan.next..plan.accounts.len() {
             let account = &plan.accounts[place].account;
-            if ask.cause.is_some_and(|cause| !self.policy.cascade.allows(cause, account)) {
-                let problem = format!("the policy doesn't let the payment go on to {account} after that decline");
+            if ask
+                .cause
+                .is_some_and(|cause| !self.policy.cascade.allows(cause, account))
+            {
+                let problem =
+                    format!("the policy doesn't let the payment go on to {account} after that decline");
                 faults.push(Fault::new("account", problem, "ask the payer for another method"));
                 continue;
             }

@@ -46,7 +46,10 @@ impl CascadePolicy {
     ) -> Self {
         self.rows.push(Row {
             after: after.into_iter().collect(),
-            to: targets.into_iter().map(|target| Target::of(target.as_ref())).collect(),
+            to: targets
+                .into_iter()
+                .map(|target| Target::of(target.as_ref()))
+                .collect(),
         });
         self
     }

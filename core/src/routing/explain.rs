@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::circuit::Circuit;
 use super::facts::{CardFacts, CardType, Country, Facts, Weekday};
-use super::health::{Circuit, Standing};
+use super::health::Standing;
 use super::plan::{Candidate, RouteFacts};
 use super::rule::StickyBy;
 use crate::decline::DeclineCode;
@@ -380,7 +381,7 @@ impl fmt::Display for Considered {
             }
             match standing.circuit {
                 Circuit::Closed => {}
-                Circuit::Open => f.write_str(", circuit open")?,
+                Circuit::Open { .. } => f.write_str(", circuit open")?,
                 Circuit::HalfOpen => f.write_str(", circuit half open")?,
             }
         }

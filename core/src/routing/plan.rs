@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use super::circuit::Circuit;
 use super::explain::{ChoiceKind, Circuits, Considered, DecidedBy, Explanation, Kept, KeptFacts, SplitDraw};
 use super::facts::{CardFacts, Country, Facts, Weekday};
-use super::health::{self, Circuit, Standing};
+use super::health::{Standing, by_success_rate, healthiest_first};
 use super::program::{Matched, Program};
 use super::rule::{Choice, Placed, StickyBy, Target};
 use super::split;
@@ -100,7 +101,7 @@ impl Candidate {
     pub(crate) fn is_open(&self) -> bool {
         self.standing
             .as_ref()
-            .is_some_and(|standing| matches!(standing.circuit, Circuit::Open))
+            .is_some_and(|standing| matches!(standing.circuit, Circuit::Open { .. }))
     }
 }
 
@@ -342,8 +343,8 @@ impl Chosen {
             Choice::BestSuccessRate(targets) => {
                 let mut best = chosen(ChoiceKind::BestSuccessRate);
                 expand(targets, candidates, &mut best.order);
-                let by = health::by_success_rate(&standings(candidates, &best.order), facts.seed);
-                best.order = by.into_iter().map(|place| best.order[place]).collect();
+                let by = by_success_rate(&standings(candidates, &best.order), facts.seed);
+                best.order = by.order.into_iter().map(|place| best.order[place]).collect();
                 best
             }
             Choice::Cheapest(targets) => {
@@ -357,19 +358,29 @@ impl Chosen {
             Choice::HealthiestFirst(targets) => {
                 let mut healthiest = chosen(ChoiceKind::HealthiestFirst);
                 expand(targets, candidates, &mut healthiest.order);
-                let by = health::healthiest_first(&standings(candidates, &healthiest.order));
-                healthiest.order = by.into_iter().map(|place| healthiest.order[place]).collect();
+                let standings = standings(candidates, &healthiest.order);
+                let standings: Vec<Standing> = standings.into_iter().map(|(_, standing)| standing).collect();
+                let by = healthiest_first(&standings);
+                healthiest.order = by
+                    .order
+                    .into_iter()
+                    .map(|place| healthiest.order[place])
+                    .collect();
                 healthiest
             }
         }
     }
 }
 
-fn standings<'c>(candidates: &'c [Candidate], order: &[usize]) -> Vec<Option<&'c Standing>> {
-    order
-        .iter()
-        .map(|place| candidates[*place].standing.as_ref())
-        .collect()
+fn standings<'c>(candidates: &'c [Candidate], order: &[usize]) -> Vec<(&'c AccountRef, Standing)> {
+    let standing = |place: &usize| {
+        let candidate = &candidates[*place];
+        (
+            &candidate.account,
+            candidate.standing.unwrap_or(Standing::UNTRIED),
+        )
+    };
+    order.iter().map(standing).collect()
 }
 
 /// The shares' places, as their split draws them. Two rules' draws have nothing to do with each other.
