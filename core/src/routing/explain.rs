@@ -1,5 +1,6 @@
 //! Why a payment goes where it goes: what a decision knew, whom it considered, and what it came to.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,7 @@ pub struct Explanation {
     pub circuits: Circuits,
     /// What was known of the payment.
     pub facts: KeptFacts,
-    /// The accounts: those that the payment goes to, in order, then the others.
+    /// The accounts that could take it, in the order of their registration, then those that couldn't.
     pub considered: Vec<Considered>,
 }
 
@@ -175,6 +176,9 @@ pub struct KeptFacts {
     pub session: Option<String>,
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
+    /// The keys of metadata that were asked about: what isn't here isn't known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub metadata_asked: BTreeSet<String>,
     pub time_of_day: u16,
     pub day_of_week: Weekday,
     pub attempt: u32,
@@ -186,8 +190,9 @@ pub struct KeptFacts {
 impl KeptFacts {
     /// What is kept of facts, with the metadata of these keys.
     pub fn of<'k>(facts: &Facts<'_>, keys: impl IntoIterator<Item = &'k str>) -> Self {
+        let asked: BTreeSet<String> = keys.into_iter().map(str::to_owned).collect();
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        let pair = |key: &str| Some((key.to_owned(), facts.metadata?.get(key)?.clone()));
+        let pair = |key: &String| Some((key.clone(), facts.metadata?.get(key)?.clone()));
         Self {
             tenant: facts.tenant.to_owned(),
             amount: facts.amount,
@@ -207,7 +212,8 @@ impl KeptFacts {
             mode: facts.mode,
             customer: owned(facts.customer),
             session: owned(facts.session),
-            metadata: keys.into_iter().filter_map(pair).collect(),
+            metadata: asked.iter().filter_map(pair).collect(),
+            metadata_asked: asked,
             time_of_day: facts.time_of_day,
             day_of_week: facts.day_of_week,
             attempt: facts.attempt,
@@ -254,19 +260,11 @@ impl Explanation {
     pub(crate) fn of_router(facts: &RouteFacts<'_>, accounts: &[PlannedAccount]) -> Self {
         let texts = facts.texts();
         let place = |candidate: &Candidate| accounts.iter().position(|one| one.account == candidate.account);
-        let mut considered: Vec<Considered> = facts
-            .candidates
-            .iter()
-            .map(|candidate| Considered {
-                account: candidate.account.clone(),
-                verdict: place(candidate).map_or(Kept::NotNamed, |place| Kept::At(place as u32)),
-                standing: candidate.standing.clone(),
-                fee: candidate.fee,
-            })
-            .collect();
-        considered.sort_by_key(|one| match one.verdict {
-            Kept::At(place) => place,
-            Kept::NotNamed | Kept::LeftOut(_) => u32::MAX,
+        let considered = facts.candidates.iter().map(|candidate| Considered {
+            account: candidate.account.clone(),
+            verdict: place(candidate).map_or(Kept::NotNamed, |place| Kept::At(place as u32)),
+            standing: candidate.standing,
+            fee: candidate.fee,
         });
         Self {
             by: match facts.details.routing.through {
@@ -277,7 +275,7 @@ impl Explanation {
             split: None,
             circuits: Circuits::of(facts.candidates.iter().filter(|one| place(one).is_some())),
             facts: KeptFacts::of(&facts.facts(&texts), []),
-            considered,
+            considered: considered.collect(),
         }
     }
 
@@ -293,9 +291,24 @@ impl Explanation {
     }
 
     /// The accounts that the payment goes to, in order.
-    pub fn order(&self) -> impl Iterator<Item = &AccountRef> {
+    pub fn order(&self) -> Vec<&AccountRef> {
         let kept = |one: &&Considered| matches!(one.verdict, Kept::At(_));
-        self.considered.iter().filter(kept).map(|one| &one.account)
+        self.in_order()
+            .into_iter()
+            .filter(kept)
+            .map(|one| &one.account)
+            .collect()
+    }
+
+    /// Those that the payment goes to, in order, then the others.
+    fn in_order(&self) -> Vec<&Considered> {
+        let mut considered: Vec<&Considered> = self.considered.iter().collect();
+        considered.sort_by_key(|one| match one.verdict {
+            Kept::At(place) => (0, place),
+            Kept::NotNamed => (1, 0),
+            Kept::LeftOut(_) => (2, 0),
+        });
+        considered
     }
 }
 

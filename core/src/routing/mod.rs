@@ -14,6 +14,7 @@ mod ordered;
 mod plan;
 mod program;
 mod rate;
+mod replay;
 mod rule;
 mod split;
 
@@ -32,6 +33,7 @@ pub use ordered::OrderedRouter;
 pub use plan::{Candidate, FactTexts, Plan, RouteFacts, Router};
 pub use program::{Matched, Program, ProgramBuilder};
 pub use rate::Counts;
+pub use replay::{Example, FeeChange, Flow, Replay, replay};
 pub use rule::{
     FactValue, MOST_BYTES, MOST_LEVELS, MOST_RULES, Route, StickyBy, When, amount, attempt, bank, capture,
     card_bin, card_issuer_country, card_network, card_type, currency, customer, day_of_week, last_decline,

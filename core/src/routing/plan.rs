@@ -422,18 +422,15 @@ fn open_last(candidates: &[Candidate], order: &mut [usize]) -> Circuits {
 }
 
 fn considered(candidates: &[Candidate], order: &[usize]) -> Vec<Considered> {
-    let one = |place: usize, verdict: Kept| Considered {
-        account: candidates[place].account.clone(),
-        verdict,
-        standing: candidates[place].standing.clone(),
-        fee: candidates[place].fee,
+    let verdict = |place: usize| {
+        let at = order.iter().position(|planned| *planned == place);
+        at.map_or(Kept::NotNamed, |at| Kept::At(at as u32))
     };
-    let kept = order
-        .iter()
-        .enumerate()
-        .map(|(at, place)| one(*place, Kept::At(at as u32)));
-    let others = (0..candidates.len())
-        .filter(|place| !order.contains(place))
-        .map(|place| one(place, Kept::NotNamed));
-    kept.chain(others).collect()
+    let considered = |(place, candidate): (usize, &Candidate)| Considered {
+        account: candidate.account.clone(),
+        verdict: verdict(place),
+        standing: candidate.standing,
+        fee: candidate.fee,
+    };
+    candidates.iter().enumerate().map(considered).collect()
 }
