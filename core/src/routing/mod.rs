@@ -1,12 +1,21 @@
 //! Which accounts a payment may go to, in which order, and why. Pure: facts in, a plan with its reasons out.
 
+mod check;
 mod diagnostics;
+mod document;
 mod facts;
 mod interpret;
+mod nearest;
 mod ordered;
 mod plan;
 mod program;
+mod reach;
+#[cfg(feature = "toml")]
+mod report;
 mod rule;
+#[cfg(test)]
+mod tests;
+mod values;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use facts::{CardFacts, CardType, Country, Fact, FactKind, FactName, Facts, Weekday};

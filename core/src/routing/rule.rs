@@ -3,6 +3,7 @@
 //! A document in TOML or JSON and the builder make the same [`Rules`], and one check judges them: see
 //! [`Program`](super::Program), which they compile to.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use super::facts::{CardType, Country, Fact, FactName, Weekday};
@@ -214,6 +215,29 @@ pub(crate) enum Place {
     Bytes(std::ops::Range<usize>),
     /// A pointer into a JSON document (RFC 6901).
     Pointer(String),
+}
+
+impl Place {
+    /// Which of two comes first in their document: in TOML by bytes, in JSON by the steps of their pointers. A builder's
+    /// parts have no order.
+    pub(crate) fn cmp_in_document(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Built, Self::Built) => Ordering::Equal,
+            (Self::Bytes(one), Self::Bytes(other)) => one.start.cmp(&other.start),
+            (Self::Pointer(one), Self::Pointer(other)) => steps(one).cmp(steps(other)),
+            (Self::Built, Self::Bytes(_) | Self::Pointer(_)) | (Self::Bytes(_), Self::Pointer(_)) => {
+                Ordering::Less
+            }
+            (Self::Bytes(_) | Self::Pointer(_), Self::Built) | (Self::Pointer(_), Self::Bytes(_)) => {
+                Ordering::Greater
+            }
+        }
+    }
+}
+
+/// A pointer's steps, in which the tenth rule comes after the second.
+fn steps(pointer: &str) -> impl Iterator<Item = (Option<u64>, &str)> {
+    pointer.split('/').map(|step| (step.parse().ok(), step))
 }
 
 impl When {
