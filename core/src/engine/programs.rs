@@ -452,7 +452,7 @@ impl Inner {
         };
         known_form(row.key, row.schema)?;
         let text: String = decode_body(&row.body, row.key)?;
-        Program::from_json(&text).map_err(|found: Diagnostics| {
+        Program::from_stored(&text).map_err(|found: Diagnostics| {
             let message = format!("routing program {version} can't be read by this release");
             Error::new(ErrorKind::Store, message).with_source(found)
         })

@@ -1,8 +1,10 @@
 //! Which accounts a payment may go to, in which order, and why. Pure: facts in, a plan with its reasons out.
 
 mod cascade;
+mod check;
 mod circuit;
 mod diagnostics;
+mod document;
 pub(crate) mod eligibility;
 mod explain;
 mod facts;
@@ -10,13 +12,20 @@ mod fee;
 mod fixed;
 mod health;
 mod interpret;
+mod nearest;
 mod ordered;
 mod plan;
 mod program;
 mod rate;
+mod reach;
 mod replay;
+#[cfg(feature = "toml")]
+mod report;
 mod rule;
 mod split;
+#[cfg(test)]
+mod tests;
+mod values;
 
 pub use cascade::CascadePolicy;
 pub(crate) use cascade::Cause;

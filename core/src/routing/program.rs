@@ -3,9 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
+use super::check;
 use super::diagnostics::Diagnostics;
+use super::document::{self, Draft};
 use super::facts::Facts;
 use super::rule::{List, Placed, Route, Rule, Rules, Value, When};
+use crate::hex::hex;
+use crate::id::AccountRef;
 
 /// A routing program: immutable, checked, compiled, and cheap to clone.
 #[derive(Clone, Debug)]
@@ -16,6 +22,9 @@ struct Compiled {
     rules: Rules,
     warnings: Diagnostics,
     metadata_keys: BTreeSet<String>,
+    /// The TOML that it was read from, in which diagnostics are shown.
+    text: Option<Arc<str>>,
+    fingerprint: String,
 }
 
 /// Where a program sends a payment.
@@ -38,23 +47,105 @@ impl Program {
         }
     }
 
+    /// Reads a program from TOML.
+    ///
+    /// ```
+    /// use paymux_core::routing::Program;
+    ///
+    /// let program = Program::from_toml(r#"
+    /// version = 1
+    /// name = "eu-cards"
+    /// lists.not-served = ["KP", "IR"]
+    /// otherwise = { ordered = ["stripe", "acme"] }
+    ///
+    /// [[rules]]
+    /// name = "sanctions"
+    /// when = { payer_country = { in_list = "not-served" } }
+    /// block = "country_not_served"
+    ///
+    /// [[rules]]
+    /// name = "small euro"
+    /// when = { currency = "EUR", amount = { below = "30 EUR" } }
+    /// split = { acme = 70, stripe = 30 }
+    /// sticky_by = "customer"
+    /// then = ["sandbox"]
+    /// "#)?;
+    /// assert_eq!(program, Program::from_json(&program.to_json())?);
+    /// # Ok::<(), paymux_core::routing::Diagnostics>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once, by line and column.
+    #[cfg(feature = "toml")]
+    pub fn from_toml(toml: &str) -> Result<Self, Diagnostics> {
+        let text: Arc<str> = toml.into();
+        match document::from_toml(toml) {
+            Ok(draft) => Self::checked(draft, Some(text)),
+            Err(found) => Err(Diagnostics::new(found, Some(text))),
+        }
+    }
+
+    /// Reads a program from JSON, which has the keys that the TOML has.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once, by pointers.
+    pub fn from_json(json: &str) -> Result<Self, Diagnostics> {
+        match document::from_json(json) {
+            Ok(draft) => Self::checked(draft, None),
+            Err(found) => Err(Diagnostics::new(found, None)),
+        }
+    }
+
+    /// Reads what [`Program::to_json`] wrote, however long it is: a builder's program may be longer than a document.
+    pub(crate) fn from_stored(json: &str) -> Result<Self, Diagnostics> {
+        match document::from_stored(json) {
+            Ok(draft) => Self::checked(draft, None),
+            Err(found) => Err(Diagnostics::new(found, None)),
+        }
+    }
+
     /// Checks and compiles rules, from wherever they came.
     pub(crate) fn compile(rules: Rules) -> Result<Self, Diagnostics> {
+        Self::checked(Draft::built(rules), None)
+    }
+
+    fn checked(mut draft: Draft, text: Option<Arc<str>>) -> Result<Self, Diagnostics> {
+        let found = check::check(&mut draft);
+        let found = Diagnostics::new(found, text.clone());
+        if !found.is_taken() {
+            return Err(found);
+        }
+        let digest = Sha256::digest(document::canonical(&draft.rules).as_bytes());
         Ok(Self(Arc::new(Compiled {
-            metadata_keys: rules.metadata_keys(),
-            rules,
-            warnings: Diagnostics::default(),
+            metadata_keys: draft.rules.metadata_keys(),
+            rules: draft.rules,
+            warnings: found,
+            text,
+            fingerprint: hex(&digest[..8]),
         })))
+    }
+
+    /// The program as JSON: programs that are equal give the same text, and [`Program::from_json`] reads it. That of a
+    /// builder's program may be longer than [`MOST_BYTES`](super::MOST_BYTES), which it refuses.
+    pub fn to_json(&self) -> String {
+        document::canonical(&self.0.rules)
+    }
+
+    /// Names this very program: the first 16 hexadecimal digits of the SHA-256 of [`Program::to_json`].
+    pub fn fingerprint(&self) -> &str {
+        &self.0.fingerprint
+    }
+
+    /// What it routes to that isn't registered: a connector none of whose accounts is among these, or an account that
+    /// isn't. Each is an error, with the nearest name that is.
+    pub fn check_accounts(&self, accounts: &[AccountRef]) -> Diagnostics {
+        let found = check::check_accounts(&self.0.rules, accounts);
+        Diagnostics::new(found, self.0.text.clone())
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         &self.0.rules.name.value
-    }
-
-    /// What it is, whatever it is called.
-    pub fn fingerprint(&self) -> &str {
-        "provisional"
     }
 
     /// The keys of metadata that its rules ask about.
@@ -84,6 +175,15 @@ impl Program {
         }
     }
 }
+
+/// Two are equal if they say the same, wherever they were read from.
+impl PartialEq for Program {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.rules == other.0.rules
+    }
+}
+
+impl Eq for Program {}
 
 /// Builds a [`Program`].
 ///

@@ -3,6 +3,7 @@
 //! A document in TOML or JSON and the builder make the same [`Rules`], and one check judges them: see
 //! [`Program`](super::Program), which they compile to.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -250,6 +251,29 @@ pub(crate) enum Place {
     Pointer(String),
 }
 
+impl Place {
+    /// Which of two comes first in their document: in TOML by bytes, in JSON by the steps of their pointers. A builder's
+    /// parts have no order.
+    pub(crate) fn cmp_in_document(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Built, Self::Built) => Ordering::Equal,
+            (Self::Bytes(one), Self::Bytes(other)) => one.start.cmp(&other.start),
+            (Self::Pointer(one), Self::Pointer(other)) => steps(one).cmp(steps(other)),
+            (Self::Built, Self::Bytes(_) | Self::Pointer(_)) | (Self::Bytes(_), Self::Pointer(_)) => {
+                Ordering::Less
+            }
+            (Self::Bytes(_) | Self::Pointer(_), Self::Built) | (Self::Pointer(_), Self::Bytes(_)) => {
+                Ordering::Greater
+            }
+        }
+    }
+}
+
+/// A pointer's steps, in which the tenth rule comes after the second.
+fn steps(pointer: &str) -> impl Iterator<Item = (Option<u64>, &str)> {
+    pointer.split('/').map(|step| (step.parse().ok(), step))
+}
+
 impl When {
     /// Both.
     pub fn and(self, other: Self) -> Self {
@@ -346,21 +370,25 @@ impl Route {
 }
 
 /// A type of values that a fact can have.
-pub trait FactValue: private::Value {}
+pub trait FactValue: sealed::Held {}
 
-mod private {
-    pub trait Value {
-        fn value(self) -> super::Value;
+/// Keeps others from adding types, and how a value is held from being seen.
+mod sealed {
+    #[derive(Debug)]
+    pub struct Holding(pub(super) super::Value);
+
+    pub trait Held {
+        fn held(self) -> Holding;
     }
 }
 
 macro_rules! values {
     ($($type:ty: |$it:ident| $text:expr;)*) => {
         $(
-            impl private::Value for $type {
-                fn value(self) -> Value {
+            impl sealed::Held for $type {
+                fn held(self) -> sealed::Holding {
                     let $it = self;
-                    $text
+                    sealed::Holding($text)
                 }
             }
             impl FactValue for $type {}
@@ -398,7 +426,7 @@ impl<T: FactValue> Fact<T> {
     pub fn is_in<V: Into<T>>(self, values: impl IntoIterator<Item = V>) -> When {
         let values = values
             .into_iter()
-            .map(|value| Placed::built(private::Value::value(value.into())));
+            .map(|value| Placed::built(sealed::Held::held(value.into()).0));
         let test = Test::In(values.collect());
         self.test(test)
     }
@@ -414,7 +442,7 @@ impl<T: FactValue> Fact<T> {
     }
 
     fn range(self, at_least: Option<T>, below: Option<T>) -> When {
-        let placed = |value: T| Placed::built(private::Value::value(value));
+        let placed = |value: T| Placed::built(sealed::Held::held(value).0);
         self.test(Test::Range {
             at_least: at_least.map(placed),
             below: below.map(placed),
