@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::retry::{CardNetwork, Correction, NetworkAdvice, RetryRule};
+
 /// What sort of no it is: it decides whether another processor may be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -171,6 +173,8 @@ pub struct Decline {
     pub(crate) code: DeclineCode,
     pub(crate) kind: DeclineKind,
     pub(crate) network_code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) network: Option<NetworkAdvice>,
 }
 
 impl Decline {
@@ -181,7 +185,22 @@ impl Decline {
             code,
             kind,
             network_code: network_code.filter(|word| !may_be_card_number(word)),
+            network: None,
         }
+    }
+
+    /// With what the card's network said of it. It makes a decline stricter and never laxer: where the network forbids
+    /// another try with the card, or wants its data corrected first, the decline is hard.
+    pub fn with_network(mut self, said: NetworkAdvice) -> Self {
+        self.kind = match (said.retry_rule(), self.kind) {
+            (RetryRule::Never(_), _) => DeclineKind::Hard,
+            (RetryRule::On(terms), DeclineKind::Soft) if terms.correction() == Correction::Needed => {
+                DeclineKind::Hard
+            }
+            (RetryRule::On(_), kind) => kind,
+        };
+        self.network = Some(said);
+        self
     }
 
     /// The reason.
@@ -199,11 +218,76 @@ impl Decline {
         self.network_code.as_deref()
     }
 
+    /// What the card's network said of it, where the processor handed that on.
+    pub fn network(&self) -> Option<&NetworkAdvice> {
+        self.network.as_ref()
+    }
+
+    /// Whether and when the card's network lets the payment be tried again with the same card. Where nothing is known of
+    /// the network, it sets no terms.
+    pub fn retry_rule(&self) -> RetryRule {
+        match &self.network {
+            Some(said) => said.retry_rule(),
+            None => RetryRule::free(CardNetwork::Other),
+        }
+    }
+
+    /// Whether the payment may go on to another account by itself, at once and with the same method. For the network that
+    /// is another try of the same card, whoever sends it: where it forbids one, names a wait or wants other data, no.
+    pub fn may_cascade(&self) -> bool {
+        match (self.kind, self.retry_rule()) {
+            (DeclineKind::Soft, RetryRule::On(terms)) => {
+                terms.wait().is_zero() && terms.correction() == Correction::NotNeeded
+            }
+            (DeclineKind::Soft, RetryRule::Never(_))
+            | (DeclineKind::Hard | DeclineKind::AuthenticationRequired, _) => false,
+        }
+    }
+
     /// What to do next.
     pub fn advice(&self) -> DeclineAdvice {
-        match self.kind {
+        let usual = match self.kind {
             DeclineKind::AuthenticationRequired => DeclineAdvice::Authenticate,
             DeclineKind::Soft | DeclineKind::Hard => self.code.usual_advice(),
+        };
+        match self.retry_rule() {
+            RetryRule::Never(_) => DeclineAdvice::GiveUp,
+            RetryRule::On(terms) if terms.correction() == Correction::Needed => self.corrected(usual),
+            RetryRule::On(terms) if !terms.wait().is_zero() => self.after(usual, terms.wait()),
+            RetryRule::On(_) => usual,
+        }
+    }
+
+    /// The advice where the method can't pass as it is.
+    fn corrected(&self, usual: DeclineAdvice) -> DeclineAdvice {
+        match (self.kind, usual) {
+            // The challenge is the correction.
+            (DeclineKind::AuthenticationRequired, _) => usual,
+            (DeclineKind::Soft | DeclineKind::Hard, DeclineAdvice::GiveUp) => usual,
+            (
+                DeclineKind::Soft | DeclineKind::Hard,
+                DeclineAdvice::TryAnotherMethod
+                | DeclineAdvice::TryLater { .. }
+                | DeclineAdvice::Authenticate,
+            ) => DeclineAdvice::TryAnotherMethod,
+        }
+    }
+
+    /// The advice where the method may pass after a wait.
+    fn after(&self, usual: DeclineAdvice, wait: Duration) -> DeclineAdvice {
+        match (self.kind, usual) {
+            (_, DeclineAdvice::TryLater { after }) => DeclineAdvice::TryLater {
+                after: after.max(wait),
+            },
+            // A soft decline forbids nothing of its own, so that to wait is the stricter.
+            (DeclineKind::Soft, DeclineAdvice::TryAnotherMethod | DeclineAdvice::Authenticate) => {
+                DeclineAdvice::TryLater { after: wait }
+            }
+            (_, DeclineAdvice::GiveUp)
+            | (
+                DeclineKind::Hard | DeclineKind::AuthenticationRequired,
+                DeclineAdvice::TryAnotherMethod | DeclineAdvice::Authenticate,
+            ) => usual,
         }
     }
 }

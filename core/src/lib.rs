@@ -20,6 +20,7 @@ mod money;
 mod outcome;
 mod panics;
 mod refund;
+mod retry;
 mod risk;
 mod runtime;
 mod secret;
@@ -48,6 +49,10 @@ pub use outcome::{
     Subject, SubjectId, UnknownOutcome, VoidOutcome,
 };
 pub use refund::{NewRefund, Refund, RefundReason, RefundStatus};
+pub use retry::{
+    CardNetwork, CardTries, Correction, NetworkAdvice, NeverAgain, RetryInstruction, RetryLimit, RetryRule,
+    RetryTerms, TryOutcome, TryPermission, VisaCategory,
+};
 pub use risk::{RiskCheck, RiskStages, RiskVerdict};
 pub use runtime::*;
 pub use secret::{Secret, Volatile};

@@ -1,10 +1,11 @@
 //! Which status proves what, and what each of Stripe's words for a decline means.
 
 use paymux_core::connector::prelude::*;
+use paymux_core::{CardNetwork, NetworkAdvice, RetryInstruction};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::wire::ApiError;
+use crate::wire::{AdviceCode, ApiError, Charge, NetworkWords};
 
 /// docs.stripe.com/api/errors: 200 and 402 come with what happened. A request that fails validation, lacks permission,
 /// names nothing or runs into a limit isn't executed, and Stripe saves no result for its key
@@ -37,7 +38,7 @@ pub(crate) fn read<T: DeserializeOwned>(answer: &Response) -> Result<Answer<T>, 
         402 => {
             let error = own_error(answer)?;
             if about_the_request(&error) {
-                Ok(Answer::Declined(decline(&error)))
+                Ok(Answer::Declined(decline(&error, None)))
             } else {
                 Err(CallError::unknown(
                     "status 402 with an error that isn't a decline",
@@ -85,10 +86,57 @@ fn about_the_request(error: &ApiError) -> bool {
         .is_some_and(|kind| ABOUT_THE_REQUEST.contains(&kind))
 }
 
-/// The decline that an error stands for: by the issuer's code where there is one.
-pub(crate) fn decline(error: &ApiError) -> Decline {
+/// The decline that an error stands for: by the issuer's code where there is one. What the network said of it is on the
+/// error, and on its charge where that is at hand.
+pub(crate) fn decline(error: &ApiError, latest: Option<&Charge>) -> Decline {
     let word = error.decline_code.as_deref().or(error.code.as_deref());
-    DECLINES.map(word.unwrap_or("card_declined"))
+    let decline = DECLINES.map(word.unwrap_or("card_declined"));
+    let charge = latest.filter(|charge| charge.id.is_some() && charge.id == error.charge);
+    match network_advice(error, charge) {
+        Some(said) => decline.with_network(said),
+        None => decline,
+    }
+}
+
+/// What the network said, if it said anything.
+fn network_advice(error: &ApiError, charge: Option<&Charge>) -> Option<NetworkAdvice> {
+    let on_charge = charge.and_then(|charge| charge.outcome.as_ref());
+    let word = |field: fn(&NetworkWords) -> Option<&str>| field(&error.network).or_else(|| field(on_charge?));
+    let response = word(|words| words.network_decline_code.as_deref());
+    let advice = word(|words| words.network_advice_code.as_deref());
+    let instruction = error.network.advice_code.or_else(|| on_charge?.advice_code);
+    if response.is_none() && advice.is_none() && instruction.is_none() {
+        return None;
+    }
+    let mut said = NetworkAdvice::of(network(error, charge));
+    if let Some(word) = response {
+        said = said.response_code(word);
+    }
+    if let Some(word) = advice {
+        said = said.advice_code(word);
+    }
+    if let Some(code) = instruction {
+        said = said.instruction(match code {
+            AdviceCode::ConfirmCardData => RetryInstruction::ConfirmCardData,
+            AdviceCode::DoNotTryAgain => RetryInstruction::DoNotTryAgain,
+            AdviceCode::TryAgainLater => RetryInstruction::TryAgainLater,
+        });
+    }
+    Some(said)
+}
+
+/// The network that the charge went through, else the brand of the card.
+fn network(error: &ApiError, charge: Option<&Charge>) -> CardNetwork {
+    let details = charge.and_then(|charge| charge.payment_method_details.as_ref());
+    let charged = details.and_then(|details| details.card.as_ref());
+    let failed = error
+        .payment_method
+        .as_ref()
+        .and_then(|method| method.card.as_ref());
+    let word = charged
+        .and_then(|card| card.network.as_deref().or(card.brand.as_deref()))
+        .or(failed.map(|card| card.brand.as_str()));
+    word.map_or(CardNetwork::Other, CardNetwork::named)
 }
 
 /// The decline that a failed refund's reason stands for.

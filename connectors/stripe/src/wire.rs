@@ -47,11 +47,38 @@ pub(crate) struct Metadata {
 /// docs.stripe.com/api/charges/object, where it is expanded.
 #[derive(Deserialize)]
 pub(crate) struct Charge {
+    pub(crate) id: Option<String>,
     pub(crate) amount: Option<i64>,
     pub(crate) amount_captured: Option<i64>,
     pub(crate) amount_refunded: Option<i64>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) payment_method_details: Option<MethodDetails>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) outcome: Option<NetworkWords>,
+}
+
+/// What the card's network said of a decline: on an error (docs.stripe.com/api/errors, `network_decline_code` and so on)
+/// and on a charge (docs.stripe.com/api/charges/object, `outcome`), since API version 2024-12-18.
+#[derive(Clone, Deserialize)]
+pub(crate) struct NetworkWords {
+    /// The network's own response code.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) network_decline_code: Option<String>,
+    /// The network's own advice code.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) network_advice_code: Option<String>,
+    /// What Stripe makes of it; a word that isn't known is none.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) advice_code: Option<AdviceCode>,
+}
+
+/// docs.stripe.com/declines/card#retrying-issuer-declines
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AdviceCode {
+    ConfirmCardData,
+    DoNotTryAgain,
+    TryAgainLater,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +89,11 @@ pub(crate) struct MethodDetails {
 
 #[derive(Deserialize)]
 pub(crate) struct Card {
+    /// The network that the charge went through; absent where none was reached.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) network: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) brand: Option<String>,
     pub(crate) capture_before: Option<i64>,
     pub(crate) multicapture: Option<Feature>,
     pub(crate) incremental_authorization: Option<Feature>,
@@ -133,6 +165,25 @@ pub(crate) struct ApiError {
     pub(crate) kind: Option<String>,
     pub(crate) code: Option<String>,
     pub(crate) decline_code: Option<String>,
+    /// The charge that was declined.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) charge: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) payment_method: Option<FailedMethod>,
+    #[serde(flatten)]
+    pub(crate) network: NetworkWords,
+}
+
+/// Of the method that failed, what its network is.
+#[derive(Deserialize)]
+pub(crate) struct FailedMethod {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) card: Option<FailedCard>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct FailedCard {
+    pub(crate) brand: String,
 }
 
 /// docs.stripe.com/api/events/object

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use fixture::*;
 use paymux_core::connector::prelude::*;
 use paymux_core::connector::{Contradiction, NotExecuted, Outcome, outcome_of};
-use paymux_core::{RefundReason, ThreeDs};
+use paymux_core::{
+    CardNetwork, DeclineAdvice, NetworkAdvice, NeverAgain, RefundReason, RetryInstruction, RetryRule, ThreeDs,
+};
 use serde_json::{Value, json};
 
 /// docs.stripe.com/api/payment_intents/object, with what a status changes on top.
@@ -304,6 +306,104 @@ fn a_decline_is_an_answer() {
         );
         assert_eq!(decline.network_code(), decline_code.or(Some(code)));
     }
+}
+
+/// A 402 with what a network adds to the error (docs.stripe.com/api/errors).
+fn declined_by_network(said: Value) -> Decline {
+    let mut body = declined("card_declined", Some("insufficient_funds"));
+    merge(&mut body["error"], said);
+    let outcome = execute().outcome(&connector(), 402, body);
+    let Outcome::Answered(AuthorizeReport::Declined(decline)) = outcome else {
+        panic!("{outcome:?}")
+    };
+    decline
+}
+
+#[test]
+fn what_the_network_says_of_a_decline_is_handed_on() {
+    let mastercard =
+        json!({ "id": "pm_1", "type": "card", "card": { "brand": "mastercard", "last4": "4444" } });
+    let decline = declined_by_network(
+        json!({ "payment_method": mastercard, "network_decline_code": "51",
+        "network_advice_code": "03", "advice_code": "do_not_try_again" }),
+    );
+    let said = NetworkAdvice::of(CardNetwork::Mastercard)
+        .response_code("51")
+        .advice_code("03");
+    assert_eq!(
+        decline.network(),
+        Some(&said.instruction(RetryInstruction::DoNotTryAgain))
+    );
+    assert_eq!(
+        (decline.code(), decline.kind(), decline.advice()),
+        (
+            DeclineCode::InsufficientFunds,
+            DeclineKind::Hard,
+            DeclineAdvice::GiveUp
+        )
+    );
+
+    let decline = declined_by_network(json!({ "payment_method": mastercard, "network_advice_code": "27" }));
+    let after = Duration::from_secs(4 * 86_400);
+    assert_eq!(decline.advice(), DeclineAdvice::TryLater { after });
+    assert!(!decline.may_cascade());
+
+    let decline = declined_by_network(json!({ "advice_code": "confirm_card_data" }));
+    assert_eq!(
+        (decline.kind(), decline.advice()),
+        (DeclineKind::Hard, DeclineAdvice::TryAnotherMethod)
+    );
+    let decline = declined_by_network(json!({ "advice_code": "try_again_later" }));
+    assert_eq!(
+        decline.network().and_then(NetworkAdvice::instructs),
+        Some(RetryInstruction::TryAgainLater)
+    );
+    assert!(decline.may_cascade());
+}
+
+/// None of it makes an answer unreadable, nor a decline of another charge's words.
+#[test]
+fn what_says_nothing_of_the_network_adds_nothing() {
+    for said in [
+        json!({}),
+        json!({ "network_decline_code": null, "network_advice_code": null, "advice_code": null }),
+        json!({ "advice_code": "ask_the_oracle" }),
+        json!({ "advice_code": 7, "network_advice_code": [], "payment_method": "pm_1", "charge": {} }),
+        json!({ "payment_method": { "card": { "brand": "visa" } } }),
+    ] {
+        let decline = declined_by_network(said.clone());
+        assert_eq!(decline.network(), None, "{said}");
+        assert!(decline.may_cascade(), "{said}");
+    }
+}
+
+/// docs.stripe.com/api/charges/object, `outcome`
+#[test]
+fn a_read_takes_the_networks_words_from_the_declined_charge() {
+    let failed = json!({ "type": "card_error", "code": "card_declined", "decline_code": "generic_decline",
+        "charge": "ch_1" });
+    let outcome = json!({ "network_status": "declined_by_network", "type": "issuer_declined",
+        "network_decline_code": "57", "network_advice_code": null, "advice_code": null });
+    let read_with = |charge_id: &str| {
+        let charge = charge(json!({ "id": charge_id, "outcome": outcome, "status": "failed",
+            "payment_method_details": { "card": { "network": "visa" } } }));
+        let body = intent(
+            "requires_payment_method",
+            json!({ "last_payment_error": failed, "latest_charge": charge }),
+        );
+        let outcome = execute().outcome(&connector(), 200, body);
+        let Outcome::Answered(AuthorizeReport::Declined(decline)) = outcome else {
+            panic!("{outcome:?}")
+        };
+        decline
+    };
+    let decline = read_with("ch_1");
+    assert_eq!(
+        decline.network(),
+        Some(&NetworkAdvice::of(CardNetwork::Visa).response_code("57"))
+    );
+    assert_eq!(decline.retry_rule(), RetryRule::Never(NeverAgain::ThisPayment));
+    assert_eq!(read_with("ch_2").network(), None, "of another charge");
 }
 
 /// docs.stripe.com/declines/codes, docs.stripe.com/refunds#failed-refunds

@@ -72,7 +72,10 @@ impl PaymentIntent {
         let handle = || Handle::from(self.id.as_str());
         match self.status {
             Status::RequiresPaymentMethod => match &self.last_payment_error {
-                Some(failed) => Ok(AuthorizeReport::Declined(error::decline(failed))),
+                Some(failed) => Ok(AuthorizeReport::Declined(error::decline(
+                    failed,
+                    self.latest_charge.as_ref(),
+                ))),
                 None => Ok(AuthorizeReport::Unexecuted(handle())),
             },
             Status::RequiresConfirmation => Ok(AuthorizeReport::Unexecuted(handle())),
