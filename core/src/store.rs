@@ -174,6 +174,8 @@ words! {
         Program = "program",
         /// How accounts have done lately, as one instance counted it.
         Health = "health",
+        /// How often a card was tried, by its fingerprint.
+        Card = "card",
     }
 }
 

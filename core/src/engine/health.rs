@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Inner;
 use super::aggregate::{Loaded, SCHEMA, decode_body, encode, known_form};
 use super::commit::{CommitFailure, unreadable};
-use crate::decline::DeclineKind;
+use crate::decline::{Decline, DeclineKind};
 use crate::error::{Fault, Result};
 use crate::id::AccountRef;
 use crate::intent::{Attempt, AttemptStatus, Intent, OpStage};
@@ -333,7 +333,7 @@ fn sign(intent: &Intent, attempt: &Attempt) -> Option<Sign> {
         | AttemptStatus::Settled
         | AttemptStatus::Voided => Some(Sign::Approved),
         AttemptStatus::Declined => {
-            let kind = attempt.known.declined.as_ref().map(|decline| decline.kind());
+            let kind = attempt.known.declined.as_ref().map(Decline::kind);
             match kind {
                 Some(DeclineKind::Soft) => Some(Sign::SoftDecline),
                 Some(DeclineKind::Hard) | None => Some(Sign::HardDecline),

@@ -368,9 +368,12 @@ impl Inner {
                 self.refund_notice(&tenant, &connector, row, stored, authority)
                     .await?
             }
-            RowKind::Session | RowKind::Notice | RowKind::Evidence | RowKind::Program | RowKind::Health => {
-                Applied::Nothing
-            }
+            RowKind::Session
+            | RowKind::Notice
+            | RowKind::Evidence
+            | RowKind::Program
+            | RowKind::Health
+            | RowKind::Card => Applied::Nothing,
         };
         match applied {
             Applied::Done => self.finish(claim, waiting).await,

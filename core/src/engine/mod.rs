@@ -32,6 +32,7 @@ mod route;
 mod said;
 mod sessions;
 mod sync;
+mod tries;
 mod turns;
 mod view;
 mod write;

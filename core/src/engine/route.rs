@@ -50,6 +50,7 @@ impl Inner {
         method: &PaymentMethod,
         challenge: Challenge,
     ) -> Result<PlanRecord> {
+        self.card_may_be_tried(tenant, intent, method).await?;
         let at = self.runtime.clock.now();
         let asked = Asked {
             amount: intent.amount,
@@ -320,13 +321,11 @@ impl Inner {
         let in_time = intent.plan.as_ref().is_some_and(|plan| {
             now < plan.decided_at.after(self.policy.cascade_within) && plan.next < plan.accounts.len()
         });
-        let kind = attempt
-            .known
-            .declined
-            .as_ref()
-            .map_or(Hard, |decline| decline.kind());
+        let declined = attempt.known.declined.as_ref();
+        let kind = declined.map_or(Hard, Decline::kind);
+        let may_cascade = declined.is_some_and(Decline::may_cascade);
         match kind {
-            Soft if in_time && !exhausted => AfterDecline::NextAccount,
+            Soft if in_time && !exhausted && may_cascade => AfterDecline::NextAccount,
             AuthenticationRequired
                 if !exhausted && !merchant_initiated && attempt.challenge == Challenge::AsNeeded =>
             {

@@ -71,6 +71,9 @@ impl Inner {
             let at = work.at;
             self.commit(tenant, work).await?;
             self.count_health(before, &after.state, at);
+            if let Some(before) = before {
+                self.count_tries(tenant, &before.state, &after.state).await;
+            }
         }
         Ok(after)
     }

@@ -1,7 +1,7 @@
 //! When a payment goes on to another account by itself, and to which.
 
 use super::rule::Target;
-use crate::decline::{DeclineCode, DeclineKind};
+use crate::decline::DeclineCode;
 use crate::id::AccountRef;
 use crate::intent::{Attempt, AttemptStatus};
 
@@ -76,7 +76,7 @@ impl CascadePolicy {
 pub(crate) enum Cause {
     /// It is proved that the attempt did nothing.
     NotExecuted,
-    /// The issuer said no, and may say yes elsewhere.
+    /// The issuer said no, may say yes elsewhere, and the card's network lets it be asked again at once.
     SoftDecline(DeclineCode),
 }
 
@@ -86,10 +86,7 @@ impl Cause {
             AttemptStatus::NotExecuted => Some(Self::NotExecuted),
             AttemptStatus::Declined => {
                 let declined = attempt.known.declined.as_ref()?;
-                match declined.kind() {
-                    DeclineKind::Soft => Some(Self::SoftDecline(declined.code())),
-                    DeclineKind::Hard | DeclineKind::AuthenticationRequired => None,
-                }
+                declined.may_cascade().then(|| Self::SoftDecline(declined.code()))
             }
             AttemptStatus::Opened
             | AttemptStatus::Pending

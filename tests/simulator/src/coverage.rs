@@ -105,9 +105,12 @@ fn kind_word(kind: RowKind) -> &'static str {
     match kind {
         RowKind::Refund => "refund",
         RowKind::Session => "session",
-        RowKind::Intent | RowKind::Notice | RowKind::Evidence | RowKind::Program | RowKind::Health => {
-            "payment"
-        }
+        RowKind::Intent
+        | RowKind::Notice
+        | RowKind::Evidence
+        | RowKind::Program
+        | RowKind::Health
+        | RowKind::Card => "payment",
     }
 }
 

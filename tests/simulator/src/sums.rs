@@ -27,7 +27,8 @@ pub(crate) async fn wrong(disk: &dyn Store, tenant: &Tenant) -> Vec<String> {
                 | RowKind::Notice
                 | RowKind::Evidence
                 | RowKind::Program
-                | RowKind::Health => sum(&row, &events, session::fold),
+                | RowKind::Health
+                | RowKind::Card => sum(&row, &events, session::fold),
             };
             wrong.extend(summed.err().map(|why| format!("{:?} {why}", row.key)));
         }
