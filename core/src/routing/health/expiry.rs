@@ -10,9 +10,12 @@ use crate::time::Timestamp;
 const GONE_AT_ONCE: usize = 8;
 
 impl Health {
-    /// Drops what counts no more at `at`. It changes no standing at `at` or later.
+    /// Drops what counts no more at `at`: no rate changes by it. A circuit that has been open without a single attempt for
+    /// five half-lives is closed again.
     pub fn expire(&mut self, at: Timestamp) {
+        let circuit = &self.settings.circuit;
         let first = self.settings.first(at);
+        let first = first.min(at.before(circuit.window).before(circuit.pause));
         let bucket = self.settings.bucket(at).saturating_sub(BUCKETS as i64 - 1);
         let circuit = self.settings.circuit;
         self.accounts.retain(|_account, counts| {
