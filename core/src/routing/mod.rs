@@ -2,6 +2,7 @@
 
 mod diagnostics;
 mod facts;
+mod index;
 mod interpret;
 mod ordered;
 mod plan;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::diagnostics::Diagnostics;
 use super::facts::Facts;
+use super::index::Index;
 use super::rule::{List, Placed, Route, Rule, Rules, Value, When};
 
 /// A routing program: immutable, checked, compiled, and cheap to clone.
@@ -13,6 +14,7 @@ pub struct Program(Arc<Compiled>);
 #[derive(Debug)]
 struct Compiled {
     rules: Rules,
+    index: Index,
     warnings: Diagnostics,
 }
 
@@ -39,6 +41,7 @@ impl Program {
     /// Checks and compiles rules, from wherever they came.
     pub(crate) fn compile(rules: Rules) -> Result<Self, Diagnostics> {
         Ok(Self(Arc::new(Compiled {
+            index: Index::compile(&rules),
             rules,
             warnings: Diagnostics::default(),
         })))
@@ -57,7 +60,7 @@ impl Program {
     /// Where it sends a payment. It allocates nothing.
     pub fn decide(&self, facts: &Facts<'_>) -> Matched<'_> {
         let rules = &self.0.rules;
-        match rules.first(facts) {
+        match self.0.index.first(rules, facts) {
             Some(place) => Matched {
                 rule: Some(place),
                 name: &rules.rules[place].name.value,
