@@ -461,6 +461,11 @@ impl Country {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// The country at a place, below [`Country::PLACES`].
+    pub(super) fn at(place: u16) -> Self {
+        Self([place / 26, place % 26].map(|letter| b'A' + (letter % 26) as u8))
+    }
+
     pub(super) fn place(self) -> u16 {
         u16::from(self.0[0] - b'A') * 26 + u16::from(self.0[1] - b'A')
     }
@@ -659,5 +664,8 @@ mod tests {
             .collect();
         assert_eq!(all.len(), usize::from(Country::PLACES));
         assert!(all.iter().all(|place| *place < Country::PLACES));
+        for place in all {
+            assert_eq!(Country::at(place).place(), place);
+        }
     }
 }

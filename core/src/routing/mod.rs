@@ -11,6 +11,7 @@ mod facts;
 mod fee;
 mod fixed;
 mod health;
+mod index;
 mod interpret;
 mod nearest;
 mod ordered;

@@ -9,6 +9,7 @@ use super::check;
 use super::diagnostics::Diagnostics;
 use super::document::{self, Draft};
 use super::facts::Facts;
+use super::index::Index;
 use super::rule::{List, Placed, Route, Rule, Rules, Value, When};
 use crate::hex::hex;
 use crate::id::AccountRef;
@@ -20,6 +21,7 @@ pub struct Program(Arc<Compiled>);
 #[derive(Debug)]
 struct Compiled {
     rules: Rules,
+    index: Index,
     warnings: Diagnostics,
     metadata_keys: BTreeSet<String>,
     /// The TOML that it was read from, in which diagnostics are shown.
@@ -117,6 +119,7 @@ impl Program {
         }
         let digest = Sha256::digest(document::canonical(&draft.rules).as_bytes());
         Ok(Self(Arc::new(Compiled {
+            index: Index::compile(&draft.rules),
             metadata_keys: draft.rules.metadata_keys(),
             rules: draft.rules,
             warnings: found,
@@ -161,7 +164,7 @@ impl Program {
     /// Where it sends a payment. It allocates nothing.
     pub fn decide(&self, facts: &Facts<'_>) -> Matched<'_> {
         let rules = &self.0.rules;
-        match rules.first(facts) {
+        match self.0.index.first(rules, facts) {
             Some(place) => Matched {
                 rule: Some(place),
                 name: &rules.rules[place].name.value,

@@ -1,0 +1,119 @@
+//! What a routing decision takes, by the number of rules: `cargo bench --bench routing`. Beside it, what the rules take to
+//! compile, what each decision allocates, and what two threads decide together. `benches/peers/` holds it beside others.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // it measures, and may panic
+#![allow(
+    clippy::disallowed_methods,
+    clippy::float_arithmetic,
+    reason = "it measures time, and prints it"
+)]
+
+#[path = "routing/workload.rs"]
+mod workload;
+
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use criterion::{BatchSize, Criterion};
+use paymux::routing::{Program, Route};
+use workload::Payment;
+
+const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
+/// As many as stay in a processor's nearer caches, and as many as don't.
+const WARM: usize = 512;
+const COLD: usize = 20_000;
+
+fn main() {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return; // `cargo test --benches` only wants it to compile and start
+    }
+    let mut criterion = Criterion::default().configure_from_args();
+    for size in SIZES {
+        let rules = workload::rules(size);
+        let program = workload::program(&rules);
+        let first = |payment: &Payment| program.decide(&payment.facts()).rule;
+        for (payments, name) in [(WARM, "512 payments"), (COLD, "20,000 payments")] {
+            let payments = workload::payments(&rules, payments, first);
+            decide(
+                &mut criterion,
+                &program,
+                &payments,
+                &format!("decide: {size} rules, {name}"),
+            );
+        }
+        compile(&mut criterion, size);
+    }
+    criterion.final_summary();
+    for size in SIZES {
+        let rules = workload::rules(size);
+        let program = workload::program(&rules);
+        let first = |payment: &Payment| program.decide(&payment.facts()).rule;
+        let payments = workload::payments(&rules, COLD, first);
+        allocations(&program, &payments, size);
+        threads(&program, &payments, size);
+    }
+}
+
+fn decide(criterion: &mut Criterion, program: &Program, payments: &[Payment], name: &str) {
+    let mut payments = payments.iter().cycle();
+    criterion.bench_function(name, |bench| {
+        bench.iter(|| {
+            let payment = payments.next().unwrap();
+            program.decide(black_box(&payment.facts())).rule
+        });
+    });
+}
+
+fn compile(criterion: &mut Criterion, size: usize) {
+    let builder = workload::builder(&workload::rules(size));
+    criterion.bench_function(&format!("compile: {size} rules"), |bench| {
+        bench.iter_batched(
+            || builder.clone(),
+            |builder| builder.otherwise(Route::ordered(["sandbox"])).unwrap(),
+            BatchSize::PerIteration,
+        );
+    });
+}
+
+fn allocations(program: &Program, payments: &[Payment], size: usize) {
+    let counted = allocation_counter::measure(|| {
+        for payment in payments {
+            black_box(program.decide(&payment.facts()).rule);
+        }
+    });
+    let each = counted.count_total as f64 / payments.len() as f64;
+    println!("{size} rules: {each} allocations per decision");
+}
+
+/// Each thread decides on all payments, `ROUNDS` times; the rate of two beside that of one.
+fn threads(program: &Program, payments: &[Payment], size: usize) {
+    const ROUNDS: usize = 20;
+    let rate = |threads: usize| {
+        let barrier = Barrier::new(threads);
+        let timed = || {
+            barrier.wait();
+            let start = Instant::now();
+            for payment in std::iter::repeat_n(payments, ROUNDS).flatten() {
+                black_box(program.decide(&payment.facts()).rule);
+            }
+            start.elapsed()
+        };
+        let longest: Duration = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(timed)).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .max()
+                .unwrap()
+        });
+        (threads * ROUNDS * payments.len()) as f64 / longest.as_secs_f64()
+    };
+    let best = |threads: usize| (0..5).map(|_| rate(threads)).fold(0.0, f64::max);
+    let (one, two) = (best(1), best(2));
+    println!(
+        "{size} rules: one thread {:.1} M decisions/s, two {:.1} M: {:.2} x",
+        one / 1e6,
+        two / 1e6,
+        two / one
+    );
+}
