@@ -453,7 +453,6 @@ impl Country {
     }
 
     /// How many places there are.
-    #[cfg(test)]
     pub(super) const PLACES: u16 = 26 * 26;
 
     /// Its two letters, in upper case.
