@@ -142,11 +142,18 @@ impl World {
 
     /// Another process over the same store and processor: the accounts may differ.
     pub(crate) async fn restarted(&self, connectors: ConnectorMap) -> Self {
+        self.restarted_with(connectors, |builder| builder).await
+    }
+
+    /// The same, built in another way.
+    pub(crate) async fn restarted_with(
+        &self,
+        connectors: ConnectorMap,
+        build: impl FnOnce(OrchestratorBuilder) -> OrchestratorBuilder,
+    ) -> Self {
         let runtime = Runtime::new(self.clock.clone(), RandomIds::new(), None);
-        let paymux = Orchestrator::builder(self.store.clone(), connectors, runtime)
-            .build()
-            .await
-            .unwrap();
+        let builder = Orchestrator::builder(self.store.clone(), connectors, runtime);
+        let paymux = build(builder).build().await.unwrap();
         Self {
             clock: self.clock.clone(),
             sandbox: self.sandbox.clone(),

@@ -111,7 +111,7 @@ impl Inner {
     }
 }
 
-/// The row that counts a card's tries, and whose rules it is under. Of the fingerprint, the store sees a digest.
+/// The row that counts a card's tries, and whose rules it is under.
 fn counted(method: &PaymentMethod) -> Option<(RowKey, CardNetwork)> {
     let card = method.card()?;
     let fingerprint = card.fingerprint.as_ref()?;

@@ -5,6 +5,7 @@ use super::rule::{Comparison, Condition, MoneyValue, Rules, Test, Value};
 
 impl Rules {
     /// The first rule whose condition holds; `None`: the default.
+    #[cfg(test)]
     pub(crate) fn first(&self, facts: &Facts<'_>) -> Option<usize> {
         self.rules.iter().position(|rule| self.holds(&rule.when.0, facts))
     }
