@@ -252,6 +252,7 @@ const REQUIRED: &[(&str, &[&str])] = &[
             "refund.learnt",
         ],
     ),
+    ("overtaken", &["what was said is kept"]),
     (
         "person",
         &[
