@@ -367,6 +367,7 @@ impl Inner {
                 next
             });
             if events.is_empty() && lease.is_none() {
+                self.keep_late_evidence(tenant, &current.state, &news).await;
                 return Ok(Next::Nothing(Writer::Another));
             }
             let mut work = self.work();

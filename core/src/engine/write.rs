@@ -274,6 +274,20 @@ impl Inner {
             None => Ok(()),
         }
     }
+
+    /// Keeps what a worker was told that another has overtaken, where it changes nothing: the other one, a read or a
+    /// webhook has told as much. It is kept if the store takes it at once.
+    pub(crate) async fn keep_late_evidence(&self, tenant: &Tenant, state: &Intent, news: &News) {
+        let mut work = self.work();
+        let kept = match self.keep_evidence(&mut work, state, news) {
+            Ok(()) if work.is_empty() => return,
+            Ok(()) => self.commit(tenant, work).await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = kept {
+            tracing::error!(payment = %state.id, %error, "what was learnt late couldn't be kept: it was known already");
+        }
+    }
 }
 
 /// What is kept of news that decided an outcome: never a processor's own bytes.

@@ -3,6 +3,7 @@
 //!
 //! `fuzz_targets/` hands them to libFuzzer, `tests/run.rs` runs them on stable over `corpus/` and mutations of it.
 
+mod actions;
 mod answers;
 mod input;
 mod machines;
@@ -10,6 +11,7 @@ mod rows;
 mod texts;
 mod webhooks;
 
+pub use actions::{actions, decided, hold};
 pub use answers::{own_answers, sandbox_answers, stripe_answers};
 pub use machines::{intent_machine, refund_machine, session_machine};
 pub use rows::{cursor, stored_intent, stored_notice, stored_record, stored_refund, stored_session};
@@ -21,6 +23,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
+    ("actions", actions),
     ("currency", currency),
     ("cursor", cursor),
     ("idempotency_header", idempotency_header),

@@ -15,6 +15,7 @@ use paymux_core::{
 use crate::bank::{Bank, Manner, Payment};
 use crate::coverage::Coverage;
 use crate::faults::WORLD;
+use crate::fenced::Kept;
 use crate::wire::{Act, Ask, State};
 use crate::world::World;
 
@@ -739,6 +740,16 @@ impl Auditor {
         };
         if !agrees {
             self.raise(4, format!("{name} with {totals:?}; books: {books}"));
+        }
+    }
+
+    /// Sees what became of what overtaken workers had been told.
+    pub(crate) fn told_late(&mut self, kept: Kept) {
+        for _ in 0..kept.found {
+            self.coverage.note("overtaken", "what was said is kept");
+        }
+        for what in kept.lost {
+            self.raise(7, what);
         }
     }
 

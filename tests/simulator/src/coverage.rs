@@ -257,6 +257,7 @@ const REQUIRED: &[(&str, &[&str])] = &[
             "refund.learnt",
         ],
     ),
+    ("overtaken", &["what was said is kept"]),
     (
         "person",
         &[

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use crate::rng::{Rng, mix};
+use crate::rng::Rng;
 use crate::schedule::lock;
+use crate::script::{Decider, Stream};
 use crate::wire::Act;
 
 /// Something that goes wrong.
@@ -136,7 +137,7 @@ impl std::str::FromStr for FaultName {
 
 /// Draws the faults of one world.
 pub(crate) struct Faults {
-    seed: u64,
+    decider: Decider,
     without: BTreeSet<FaultName>,
     state: Mutex<State>,
 }
@@ -150,9 +151,9 @@ struct State {
 }
 
 impl Faults {
-    pub(crate) fn new(seed: u64, dial: u64, without: &[FaultName]) -> Self {
+    pub(crate) fn new(decider: Decider, dial: u64, without: &[FaultName]) -> Self {
         Self {
-            seed,
+            decider,
             without: without.iter().copied().collect(),
             state: Mutex::new(State {
                 streams: BTreeMap::new(),
@@ -179,29 +180,22 @@ impl Faults {
             return None;
         }
         let dial = state.dial;
-        let seed = self.seed;
         let (rng, number) = state
             .streams
             .entry(order)
-            .or_insert_with(|| (Rng::of(mix(seed, 0xfa17), u64::from(order)), 0));
-        let mut drawn = rng.below(10_000_000);
-        for (rate, fault) in rates {
-            let rate = rate * dial;
-            if drawn < rate {
-                let name = FaultName {
-                    order,
-                    number: *number,
-                };
-                *number += 1;
-                if self.without.contains(&name) {
-                    return None;
-                }
-                state.happened.push((name, *fault));
-                return Some(*fault);
-            }
-            drawn -= rate;
+            .or_insert_with(|| (self.decider.stream(Stream::Faults(order)), 0));
+        let place = rng.befalls(rates.iter().map(|(rate, _)| rate * dial), 10_000_000);
+        let (_, fault) = rates[place.checked_sub(1).filter(|_| dial > 0)?];
+        let name = FaultName {
+            order,
+            number: *number,
+        };
+        *number += 1;
+        if self.without.contains(&name) {
+            return None;
         }
-        None
+        state.happened.push((name, fault));
+        Some(fault)
     }
 
     /// A number of a fault's own.

@@ -9,6 +9,8 @@
 //! cargo run --release -p paymux-sim -- --seeds 10000            # many worlds, one line of JSON at the end
 //! cargo run --release -p paymux-sim -- --seeds 1 --from 42 --trace
 //! cargo run --release -p paymux-sim -- --seeds 20 --store sqlite    # or postgres: the same trace as in memory
+//! cargo run --release -p paymux-sim -- --seeds 1 --from 42 --payments 4 --record FILE    # its decisions, as a text
+//! cargo run --release -p paymux-sim -- --script FILE --trace
 //! ```
 //!
 //! # How it is built
@@ -26,7 +28,9 @@
 //! | `shopper.rs` | the shops: every verb, repeated until it is answered |
 //! | `person.rs` | who decides on what is left unknown |
 //! | `auditor.rs` | who sees every commit, send and reply, and the books, and believes the books |
+//! | `fenced.rs` | whether what overtaken workers were told is kept all the same |
 //! | `sums.rs` | whether each row is what its events add up to, in every sixteenth world |
+//! | `script.rs` | a world's decisions, written down: what fuzzers alter |
 //! | `coverage.rs` | what must have been reached for a long run to count |
 //! | `teeth/` | planted bugs, which must be found |
 //! | `shrink.rs`, `report.rs`, `trace.rs` | the smallest failing run, what is printed, what happened |
@@ -64,6 +68,7 @@
 //! | 4 | the processor's money is ours | at rest |
 //! | 5, 6 | nothing has failed here that is charged there; nothing has succeeded here that isn't there | each reply, at rest |
 //! | 7 | what was unknown is known only on stored evidence | each commit |
+//! | 7 | what a worker was told is kept as evidence, though it was overtaken before it could write it | at rest |
 //! | 9 | nothing is sent without a committed first write | each send |
 //! | 10, 11 | one key always has the same bytes, and isn't sent after its window; without keys, nothing is sent twice | each send |
 //! | 8, 12, 13 | no attempt is sent while another of the order may take money | each send |
@@ -103,11 +108,13 @@ mod courier;
 mod coverage;
 mod disk;
 mod faults;
+mod fenced;
 mod person;
 mod ports;
 mod report;
 mod rng;
 mod schedule;
+mod script;
 mod shape;
 mod shopper;
 mod shrink;
@@ -122,11 +129,14 @@ pub use coverage::Coverage;
 pub use disk::reachable;
 pub use faults::FaultName;
 pub use report::{Report, command};
+pub use script::Script;
 pub use shrink::shrink;
 pub use teeth::Tooth;
 pub use teeth::hunt::{Found, Hunt};
 pub use teeth::patch::{Patch, all as patches, digest, root as workspace};
-pub use world::run;
+pub use world::{record, run};
+
+use std::sync::Arc;
 
 /// Which store a world has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -157,6 +167,8 @@ pub struct Options {
     pub store: Kept,
     /// With this bug planted.
     pub tooth: Option<Tooth>,
+    /// With these decisions instead of the seed's.
+    pub script: Option<Arc<Script>>,
     /// Whether lines are kept for a reader.
     pub trace: bool,
 }
@@ -171,7 +183,17 @@ impl Options {
             without: Vec::new(),
             store: Kept::default(),
             tooth: None,
+            script: None,
             trace: false,
+        }
+    }
+
+    /// A small world whose decisions are written down.
+    pub fn script(script: Script) -> Self {
+        Self {
+            payments: script.orders(),
+            script: Some(Arc::new(script.clone())),
+            ..Self::seed(script.seed())
         }
     }
 }

@@ -5,17 +5,19 @@
     reason = "how long a run takes is this machine's time, and nothing in a world follows from it"
 )]
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use paymux_sim::{FaultName, Kept, Options, Report, command, reachable, run, shrink};
+use paymux_sim::{FaultName, Kept, Options, Report, Script, command, reachable, record, run, shrink};
 
 const USAGE: &str =
     "paymux-sim [--seeds N] [--from N] [--minutes M] [--payments N] [--store memory|sqlite|postgres]
            [--threads N]
-           [--orders 3,7] [--without 3.0,w.2] [--tooth NAME] [--trace]
+           [--orders 3,7] [--without 3.0,w.2] [--tooth NAME] [--script FILE] [--record FILE] [--trace]
 
   --seeds     how many worlds to run: 100 without this
   --from      the first seed: 1 without this
@@ -26,6 +28,8 @@ const USAGE: &str =
   --orders    only these orders of each world
   --without   without these faults
   --tooth     with this bug planted: the binary `teeth` knows them
+  --script    the one world whose decisions are in this file
+  --record    write the decisions of the world of the first seed to this file, as many as a fuzzer takes
   --trace     print what happened, line by line";
 
 /// From so many worlds on, everything that can be reached must have been.
@@ -38,6 +42,7 @@ struct Asked {
     from: u64,
     minutes: Option<u64>,
     threads: usize,
+    record: Option<PathBuf>,
     options: Options,
 }
 
@@ -47,6 +52,7 @@ fn asked() -> Result<Asked, String> {
         from: 1,
         minutes: None,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
+        record: None,
         options: Options::seed(0),
     };
     let mut words = std::env::args().skip(1);
@@ -84,11 +90,44 @@ fn asked() -> Result<Asked, String> {
                 asked.options.without = names?;
             }
             "--tooth" => asked.options.tooth = Some(value()?.parse()?),
+            "--script" => asked.follow(value()?)?,
+            "--record" => asked.record = Some(PathBuf::from(value()?)),
             "--trace" => asked.options.trace = true,
             _ => return Err(format!("`{word}` isn't known\n\n{USAGE}")),
         }
     }
     Ok(asked)
+}
+
+impl Asked {
+    /// The world that is written down there, and no other.
+    fn follow(&mut self, place: String) -> Result<(), String> {
+        let bytes = fs::read(&place).map_err(|error| format!("{place}: {error}"))?;
+        let world = Options::script(Script::read(&bytes).kept_in(place));
+        (self.seeds, self.from) = (1, world.seed);
+        (self.options.payments, self.options.script) = (world.payments, world.script);
+        Ok(())
+    }
+}
+
+/// Writes the decisions of the first world down.
+fn write_down(asked: &Asked, place: &Path) -> ExitCode {
+    let options = Options {
+        seed: asked.from,
+        ..asked.options.clone()
+    };
+    let (outcome, script) = record(&options);
+    if let Err(error) = fs::write(place, script.to_string()) {
+        eprintln!("{}: {error}", place.display());
+        return ExitCode::from(2);
+    }
+    println!(
+        "{} payments, {} faults, {} violations",
+        outcome.payments,
+        outcome.faults.len(),
+        outcome.violations.len()
+    );
+    ExitCode::SUCCESS
 }
 
 fn main() -> ExitCode {
@@ -100,6 +139,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(place) = &asked.record {
+        return write_down(&asked, place);
+    }
     let begun = Instant::now();
     let report = Mutex::new(Report::default());
     let (next, failed) = (AtomicU64::new(0), Mutex::new(None::<Options>));

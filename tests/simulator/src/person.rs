@@ -7,15 +7,15 @@ use paymux_core::{
     UnknownQuery, Verdict,
 };
 
-use crate::rng::Rng;
 use crate::schedule::lock;
+use crate::script::Stream;
 use crate::shape::Shape;
 use crate::wire::State;
 use crate::world::World;
 
 /// Takes the way out of everything that has one.
 pub(crate) async fn decide(world: &Arc<World>) {
-    let mut rng = Rng::of(world.seed, 0x9e5);
+    let mut rng = world.decider.stream(Stream::Person);
     for tenant in 0..world.tenants.len() {
         let operator = world.payments(tenant).operator(Actor::person("auditor"));
         let mut all = Vec::new();

@@ -81,11 +81,18 @@ impl SimStore {
             .draw(WORLD, &[(2, Fault::StoreUnreadable)])
             .is_some()
         {
+            self.fail();
             return Err(unavailable());
         }
         let done = work.await;
         self.world.gate().await;
         done
+    }
+
+    /// The running task knows of a failure of the store.
+    fn fail(&self) {
+        let world = &self.world;
+        lock(&world.refused).failed(world.handle.running(), world.time.now());
     }
 
     fn apply(&self, tenant: &Tenant, batch: &Batch, result: &Result<Receipt, CommitError>) {
@@ -177,6 +184,14 @@ impl Store for SimStore {
             _ => self.disk.commit(tenant, batch).await,
         };
         self.apply(tenant, batch, &result);
+        match &result {
+            Err(CommitError::Fenced(_)) => {
+                let task = world.handle.running();
+                lock(&world.refused).fenced(task, tenant, batch, world.time.now());
+            }
+            Err(CommitError::NotCommitted(_)) => self.fail(),
+            Ok(_) | Err(CommitError::Conflict(_) | CommitError::Unknown(_)) => {}
+        }
         if result.is_ok() {
             world
                 .handle
@@ -199,6 +214,7 @@ impl Store for SimStore {
             .draw(WORLD, &[(1500, Fault::ResolveFails)])
             .is_some()
         {
+            self.fail();
             return Err(unavailable());
         }
         let resolved = self.disk.resolve(tenant, id).await;

@@ -67,10 +67,14 @@ impl Report {
 
 /// The command that runs a world again, with a trace.
 pub fn command(options: &Options) -> String {
-    let mut command = format!(
-        "cargo run --release -p paymux-sim -- --seeds 1 --from {} --payments {} --trace",
-        options.seed, options.payments
-    );
+    let world = match &options.script {
+        None => format!(
+            "--seeds 1 --from {} --payments {}",
+            options.seed, options.payments
+        ),
+        Some(script) => format!("--script {}", script.place()),
+    };
+    let mut command = format!("cargo run --release -p paymux-sim -- {world} --trace");
     match options.store {
         Kept::Memory => {}
         #[cfg(feature = "sql")]

@@ -1,23 +1,60 @@
-//! Randomness that follows from a seed: SplitMix64 (Steele, Lea, Flood 2014).
+//! Randomness that follows from a seed, SplitMix64 (Steele, Lea, Flood 2014), where nothing else is written down.
 
-/// A row of numbers that follows from its seed.
+use crate::script::Written;
+
+/// A row of decisions that follows from its seed, but for those that are written down.
 #[derive(Clone, Debug)]
-pub(crate) struct Rng(u64);
+pub(crate) struct Rng {
+    state: u64,
+    written: Option<Written>,
+}
 
 impl Rng {
     /// The row of this seed, and of this use of it: uses don't disturb each other.
     pub(crate) fn of(seed: u64, purpose: u64) -> Self {
-        Self(mix(seed, purpose))
+        Self {
+            state: mix(seed, purpose),
+            written: None,
+        }
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        finish(self.0)
+    /// The same, with these decisions instead of the seed's.
+    pub(crate) fn written(self, written: Written) -> Self {
+        let written = Some(written);
+        Self { written, ..self }
+    }
+
+    /// The seed goes on with each decision, whoever makes it: the next one doesn't depend on that.
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        finish(self.state)
     }
 
     /// A number below `limit`, which must not be 0.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        let seeded = self.next() % limit;
+        match &mut self.written {
+            Some(written) if limit > 1 => written.next(seeded, limit),
+            Some(_) | None => seeded,
+        }
+    }
+
+    /// Which of several befalls, if any, each with its rate of `of`: 0 for none, and then their places from 1 on.
+    pub(crate) fn befalls(&mut self, rates: impl ExactSizeIterator<Item = u64>, of: u64) -> usize {
+        let mut left = self.next() % of;
+        let choices = rates.len() as u64 + 1;
+        let mut seeded = 0;
+        for (place, rate) in (1..).zip(rates) {
+            if left < rate {
+                seeded = place;
+                break;
+            }
+            left -= rate;
+        }
+        match &mut self.written {
+            Some(written) => written.next(seeded, choices) as usize,
+            None => seeded as usize,
+        }
     }
 
     /// From `low` to `high`, both included.

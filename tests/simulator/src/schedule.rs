@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -75,6 +75,8 @@ pub(crate) struct Handle(Arc<Asked>);
 struct Asked {
     orders: Mutex<Vec<Order>>,
     boundary: AtomicU8,
+    running: AtomicUsize,
+    died: Mutex<BTreeMap<usize, u64>>,
 }
 
 impl std::fmt::Debug for Asked {
@@ -121,6 +123,16 @@ impl Handle {
 
     pub(crate) fn at(&self, boundary: Boundary) {
         self.0.boundary.store(boundary as u8, Ordering::Relaxed);
+    }
+
+    /// The task that is polled now.
+    pub(crate) fn running(&self) -> usize {
+        self.0.running.load(Ordering::Relaxed)
+    }
+
+    /// When a task was dropped, if it was before its end.
+    pub(crate) fn died_at(&self, task: usize) -> Option<u64> {
+        lock(&self.0.died).get(&task).copied()
     }
 
     fn order(&self, order: Order) {
@@ -239,9 +251,11 @@ impl Scheduler {
         task.polls += 1;
         if task.drop_at.is_some_and(|at| task.polls >= at) {
             self.dropped.push(task.boundary);
+            lock(&self.handle.0.died).insert(id, self.time.now());
             self.tasks[id] = None;
         } else {
             self.handle.at(task.boundary);
+            self.handle.0.running.store(id, Ordering::Relaxed);
             let polled = task.job.as_mut().poll(&mut Context::from_waker(&task.waker));
             let passed = self.handle.0.boundary.load(Ordering::Relaxed);
             task.boundary = Boundary::ALL[usize::from(passed)];
@@ -262,9 +276,10 @@ impl Scheduler {
                 match order {
                     Order::Spawn(owner, job, drop_at) => self.start(owner, job, drop_at),
                     Order::Kill(worker) => {
-                        for slot in &mut self.tasks {
+                        for (id, slot) in self.tasks.iter_mut().enumerate() {
                             if let Some(task) = slot.take_if(|task| task.owner == Owner::Worker(worker)) {
                                 self.dropped.push(task.boundary);
+                                lock(&self.handle.0.died).insert(id, self.time.now());
                             }
                         }
                     }

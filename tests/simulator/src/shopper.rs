@@ -17,7 +17,11 @@ use crate::faults::Fault;
 use crate::ports::EPOCH_MS;
 use crate::rng::{Rng, mix};
 use crate::schedule::{Owner, lock, promise};
+use crate::script::Stream;
 use crate::world::World;
+
+/// Whoever picks a number below this picks one of one, two or three workers, each as likely as the others.
+const WORKERS: u64 = 6;
 
 type Asked<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
@@ -48,9 +52,10 @@ trait Told {
 
 /// Goes through one order from its first verb to its last.
 pub(crate) async fn shop(world: &Arc<World>, number: u32) {
-    let mut rng = rng_of(world, number);
+    let stream = |number| world.decider.stream(Stream::Shop(number));
+    let mut rng = stream(number);
     let tenant = tenant_of(world, &mut rng);
-    let before = (0..number).filter(|before| tenant_of(world, &mut rng_of(world, *before)) == tenant);
+    let before = (0..number).filter(|before| tenant_of(world, &mut stream(*before)) == tenant);
     let place = before.count();
     world.time.sleep(rng.below(1_800_000)).await;
     let order = format!("o{number}");
@@ -100,10 +105,6 @@ pub(crate) async fn shop(world: &Arc<World>, number: u32) {
     }
 }
 
-fn rng_of(world: &World, number: u32) -> Rng {
-    Rng::of(mix(world.seed, 0x0de5), u64::from(number))
-}
-
 fn tenant_of(world: &World, rng: &mut Rng) -> usize {
     rng.below(world.tenants.len() as u64) as usize
 }
@@ -130,7 +131,7 @@ impl Shopper {
         verb: &'static str,
         ask: impl FnOnce(Payments) -> Asked<T>,
     ) -> Option<Result<T>> {
-        let number = self.rng.next();
+        let number = self.rng.below(WORKERS);
         let (worker, payments) = self.payments(number)?;
         let gone = self.world.faults.draw(self.number, &[(250, Fault::ClientGone)]);
         let polls = gone.map(|_| self.rng.within(1, 60) as u32);
@@ -243,7 +244,7 @@ impl Shopper {
             place: self.place,
             order: self.order.clone(),
             tenant: self.tenant,
-            rng: Rng::of(self.rng.next(), 1),
+            rng: Rng::of(self.rng.below(u64::MAX), 1),
             asked: 0,
         };
         lock(&self.world.auditor).dossier(&self.order).crowded = true;
@@ -374,7 +375,7 @@ impl Shopper {
         }
         let id = *made.outcome.id();
         let stranger = (self.tenant + 1) % self.world.tenants.len();
-        let Some((_, engine)) = self.world.some_worker(self.rng.next()) else {
+        let Some((_, engine)) = self.world.some_worker(self.rng.below(WORKERS)) else {
             return;
         };
         let other = engine.tenant(self.world.tenants[stranger].clone());

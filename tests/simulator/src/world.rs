@@ -16,9 +16,11 @@ use crate::auditor::{Auditor, number_of};
 use crate::bank::Bank;
 use crate::coverage::Coverage;
 use crate::faults::{Fault, Faults, WORLD};
+use crate::fenced::{self, Refused};
 use crate::ports::{SimClock, SimConnectors, SimRisk, SimSpawn, SimStore, SimTransport, Spread};
-use crate::rng::{Rng, mix};
+use crate::rng::mix;
 use crate::schedule::{Handle, Owner, Scheduler, Stopped, Time, at_once, give_way, lock, promise};
+use crate::script::{Decider, Record, Script, Stream};
 use crate::shape::Shape;
 use crate::teeth::{self, Tooth};
 use crate::trace::Trace;
@@ -45,8 +47,8 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    fn of(options: &Options) -> Self {
-        let mut rng = Rng::of(options.seed, 0xc0f1);
+    fn of(options: &Options, decider: &Decider) -> Self {
+        let mut rng = decider.stream(Stream::Config);
         let jumps = rng.chance(150);
         Self {
             orders: options.payments,
@@ -73,6 +75,7 @@ impl Config {
 /// Everything there is, shared by all that runs in it.
 pub(crate) struct World {
     pub(crate) seed: u64,
+    pub(crate) decider: Decider,
     pub(crate) config: Config,
     pub(crate) shapes: Vec<Shape>,
     pub(crate) owners: Vec<Option<usize>>,
@@ -83,6 +86,7 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     pub(crate) bank: Mutex<Bank>,
     pub(crate) auditor: Mutex<Auditor>,
+    pub(crate) refused: Mutex<Refused>,
     pub(crate) disk: Arc<dyn Store>,
     engines: Mutex<Vec<Option<Orchestrator>>>,
     clocks: Vec<SimClock>,
@@ -111,17 +115,29 @@ const REST_MS: u64 = 32 * 3_600_000;
 
 /// Runs one world from its seed.
 pub fn run(options: &Options) -> Outcome {
-    let world = Arc::new_cyclic(|me| World::new(options, me));
-    let mut scheduler = Scheduler::new(
-        world.handle.clone(),
-        world.time.clone(),
-        Rng::of(options.seed, 0x5c4e),
-    );
+    run_as(
+        options,
+        Decider::new(options.seed, options.script.clone(), None),
+    )
+}
+
+/// The same, and writes all its decisions down.
+pub fn record(options: &Options) -> (Outcome, Script) {
+    let record = Record::default();
+    let decider = Decider::new(options.seed, options.script.clone(), Some(record.clone()));
+    let outcome = run_as(options, decider);
+    (outcome, record.script(options.seed, options.payments))
+}
+
+fn run_as(options: &Options, decider: Decider) -> Outcome {
+    let turns = decider.stream(Stream::Turns);
+    let world = Arc::new_cyclic(|me| World::new(options, decider, me));
+    let mut scheduler = Scheduler::new(world.handle.clone(), world.time.clone(), turns);
     let only = options.only.clone();
     let director = world.clone();
-    let polls_at_most = match options.tooth {
-        Some(_) => POLLS_AT_MOST / 50,
-        None => POLLS_AT_MOST,
+    let polls_at_most = match (options.tooth, &options.script) {
+        (None, None) => POLLS_AT_MOST,
+        (Some(_), _) | (_, Some(_)) => POLLS_AT_MOST / 50,
     };
     let stopped = scheduler.run(async move { director.direct(only).await }, polls_at_most);
     match stopped {
@@ -138,10 +154,10 @@ pub fn run(options: &Options) -> Outcome {
 }
 
 impl World {
-    fn new(options: &Options, me: &Weak<World>) -> Self {
+    fn new(options: &Options, decider: Decider, me: &Weak<World>) -> Self {
         let seed = options.seed;
-        let config = Config::of(options);
-        let mut rng = Rng::of(seed, 0x0a11);
+        let config = Config::of(options, &decider);
+        let mut rng = decider.stream(Stream::Accounts);
         let time = Time::default();
         let accounts = rng.within(3, 5) as usize;
         let shapes: Vec<Shape> = (0..accounts).map(|_| Shape::of(&mut rng)).collect();
@@ -169,8 +185,9 @@ impl World {
         let auditor = Auditor::new(config.on_late_success == OnLateSuccess::AcceptIfUnpaid, secrets);
         Self {
             seed,
-            faults: Faults::new(seed, config.dial, &options.without),
+            faults: Faults::new(decider.clone(), config.dial, &options.without),
             trace: Trace::new(time.clone(), options.trace),
+            decider,
             config,
             shapes,
             owners,
@@ -179,6 +196,7 @@ impl World {
             handle: Handle::default(),
             bank: Mutex::new(bank),
             auditor: Mutex::new(auditor),
+            refused: Mutex::default(),
             disk,
             engines: Mutex::default(),
             clocks,
@@ -428,7 +446,7 @@ impl World {
 
     /// Crashes, pauses, outages, clocks that jump.
     async fn trouble(self: Arc<Self>) {
-        let mut rng = Rng::of(self.seed, 0xbad);
+        let mut rng = self.decider.stream(Stream::Trouble);
         loop {
             self.time.sleep(rng.within(5_000, 240_000)).await;
             if self.is_calm() {
@@ -465,7 +483,7 @@ impl World {
                     let account = rng.below(self.shapes.len() as u64) as usize;
                     let length = *rng.pick(&[60_000, 600_000, 3_600_000, 26 * 3_600_000]);
                     let until = self.time.now() + length;
-                    lock(&self.down).insert(account, (until, rng.next()));
+                    lock(&self.down).insert(account, (until, rng.below(3)));
                 }
                 Some(fault @ (Fault::ClockForward | Fault::ClockBack)) => {
                     let day = 24 * 3_600_000;
@@ -598,6 +616,9 @@ impl World {
                 auditor.rest_of_order(&order, &intents, &bank, self.time.now());
             }
         }
+        let refused = std::mem::take(&mut *lock(&self.refused));
+        let kept = fenced::look_for(refused, &self.disk, &self.handle).await;
+        lock(&self.auditor).told_late(kept);
         let strayed = lock(&self.bank).strayed.clone();
         if let Some(strayed) = strayed.first() {
             lock(&self.auditor).raise(33, strayed.clone());

@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use paymux_sim::{Kept, Options, Outcome, command, reachable, run};
+use paymux_sim::{Kept, Options, Outcome, Script, command, reachable, record, run};
 
 const ENOUGH: Duration = Duration::from_secs(40);
 
@@ -114,6 +114,64 @@ fn a_trace_changes_nothing() {
     let (silent, traced) = (run(&world(5, 10)), run(&traced));
     assert_eq!(silent.hash, traced.hash);
     assert!(silent.trace.is_empty() && !traced.trace.is_empty());
+}
+
+/// A world's decisions, as a fuzzer gets them.
+fn written_down(seed: u64) -> String {
+    record(&world(seed, 3)).1.to_string()
+}
+
+fn read(text: &str) -> Options {
+    Options::script(Script::read(text.as_bytes()))
+}
+
+#[test]
+fn a_world_goes_the_same_way_by_the_decisions_that_it_made() {
+    for seed in [4, 12, 18] {
+        let (seeded, again) = (run(&world(seed, 3)), run(&read(&written_down(seed))));
+        assert_eq!((seeded.hash, seeded.polls), (again.hash, again.polls));
+    }
+}
+
+#[test]
+fn what_isnt_written_down_is_the_seeds() {
+    let texts: [&[u8]; 4] = [
+        b"seed 12",
+        b"seed 12\nshop-0 . x .\nfaults-1\n\n.",
+        b"seed 12\norders 3\nshop-99 1 2 3",
+        b"\xff\xfe 1 2\nseed 12",
+    ];
+    for text in texts {
+        let outcome = run(&Options::script(Script::read(text)));
+        assert_eq!(outcome.hash, run(&world(12, 3)).hash);
+    }
+}
+
+#[test]
+fn one_decision_that_is_altered_leaves_the_others() {
+    let text = written_down(12);
+    let altered = text.replacen("\nfaults-1 0", "\nfaults-1 1", 1);
+    assert_ne!(text, altered);
+    let (before, after) = (run(&read(&text)), run(&read(&altered)));
+    let of = |outcome: &Outcome, order: u32| {
+        let faults = outcome.faults.iter();
+        let of_order = faults.filter(|(name, _)| name.order == order);
+        of_order.map(|(_, fault)| fault.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&after, 1)[0], "ClientGone");
+    assert_ne!(of(&before, 1).first(), of(&after, 1).first());
+    assert_eq!(of(&before, 0), of(&after, 0));
+    assert_ne!(before.hash, after.hash);
+}
+
+#[test]
+fn a_text_that_is_too_long_and_orders_without_end_make_a_small_world() {
+    let long = format!("orders {}\nturns {}", u64::MAX, "1 ".repeat(100_000));
+    let options = read(&long);
+    assert!((1..=6).contains(&options.payments));
+    assert!(holds(&options).polls < 100_000);
+    let (_, script) = record(&world(1, 60));
+    assert!(script.to_string().len() <= 8_192);
 }
 
 /// FNV-1a over all that is in a folder, in the order of names.

@@ -53,6 +53,7 @@ teeth! {
     EventLostOnConflict = "event-lost-on-conflict": "what is decided anew after a conflict is written without its events",
     KeyFreedOnError = "key-freed-on-network-error": "an idempotency record is given up when the outcome is unknown",
     KeyOnlyChecked = "key-checked-not-reserved": "an idempotency key is looked up, and not reserved",
+    EvidenceDroppedOnFenced = "evidence-dropped-on-fenced": "what a worker was told is thrown away when another has taken over",
     JobGoneWhenClaimed = "job-gone-when-claimed": "a job is off its queue as soon as anybody has claimed it",
     // What keeps the rows.
     ReplicaRead = "replica-read": "rows are read from a replica that lags",

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use paymux_core::store::*;
 use paymux_core::{Tenant, Timestamp};
 use uuid::Uuid;
 
 use super::Tooth;
+use crate::fenced::evidence;
 use crate::schedule::lock;
 
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct BadStore {
     open: Mutex<HashMap<RowKey, Batch>>,
     /// Rows whose last commit met a conflict.
     conflicts: Mutex<HashSet<RowKey>>,
+    /// What commits said that were fenced off, and about which row.
+    overtaken: Mutex<HashSet<(Option<RowKey>, Bytes)>>,
 }
 
 impl BadStore {
@@ -30,7 +34,29 @@ impl BadStore {
             inner,
             open: Mutex::default(),
             conflicts: Mutex::default(),
+            overtaken: Mutex::default(),
         }
+    }
+
+    /// A worker that is fenced off gives up, with all that it was told.
+    async fn give_up_when_fenced(&self, tenant: &Tenant, batch: &Batch) -> Result<Receipt, CommitError> {
+        let said = || evidence(batch).map(|row| (row.index.parent, row.body.clone()));
+        let again = {
+            let mut overtaken = lock(&self.overtaken);
+            said().fold(false, |again, said| overtaken.remove(&said) || again)
+        };
+        if again {
+            let why = "another worker has taken over";
+            return Err(CommitError::NotCommitted(StoreError::new(
+                StoreErrorKind::Unavailable,
+                why,
+            )));
+        }
+        let result = self.inner.commit(tenant, batch).await;
+        if let Err(CommitError::Fenced(_)) = result {
+            lock(&self.overtaken).extend(said());
+        }
+        result
     }
 
     /// A first write isn't committed before the next write of its row is.
@@ -167,6 +193,7 @@ impl Store for BadStore {
                 }),
                 known => known,
             },
+            Tooth::EvidenceDroppedOnFenced => self.give_up_when_fenced(tenant, batch).await,
             Tooth::EventLostOnConflict => self.without_events(tenant, batch).await,
             Tooth::KeyFreedOnError => self.inner.commit(tenant, &free_keys(batch)).await,
             Tooth::KeyOnlyChecked => self.inner.commit(tenant, &overwrite_keys(batch)).await,
