@@ -207,4 +207,23 @@ mod tests {
         reads_both(AllocationStatus::Cancelled);
         reads_both(Ended::Cancelled);
     }
+    #[test]
+    fn an_attempts_word_is_what_is_written_of_it() {
+        let all = [
+            AttemptStatus::Opened,
+            AttemptStatus::Pending,
+            AttemptStatus::RequiresAction,
+            AttemptStatus::NotExecuted,
+            AttemptStatus::Declined,
+            AttemptStatus::Cancelled,
+            AttemptStatus::Authorized,
+            AttemptStatus::Captured,
+            AttemptStatus::Settled,
+            AttemptStatus::Voided,
+            AttemptStatus::Failed,
+        ];
+        for status in all {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+    }
 }
