@@ -6,6 +6,7 @@ use std::time::Duration;
 use paymux::prelude::*;
 use paymux::routing::{CircuitSettings, Country, Explanation, FeeTable, HealthSettings, Program};
 use paymux::sandbox::{Call, FaultKind, Sandbox};
+use paymux::store::StoreTime;
 use paymux::{
     AttemptStatus, CardDetails, ConnectorId, HealthPolicy, IntentStatus, PaymentIntent, Policy, TestClock,
 };
@@ -239,7 +240,8 @@ impl Shop {
             circuit,
             ..HealthSettings::default()
         };
-        let paymux = Orchestrator::builder(MemoryStore::new(), connectors, runtime)
+        let store = MemoryStore::with_time(StoreTime::Injected(runtime.clock().clone()));
+        let paymux = Orchestrator::builder(store, connectors, runtime)
             .router(strategy.program.clone())
             .health(HealthPolicy::new().settings(counted))
             .fees(fees.clone())
