@@ -11,9 +11,10 @@ use super::Inner;
 use super::aggregate::{Aggregate, Loaded, SCHEMA, decode_body, encode, known_form};
 use super::commit::{CommitFailure, unreadable};
 use super::payments::Payments;
+use super::query::IntentQuery;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::AccountRef;
-use crate::routing::{Diagnostics, Program};
+use crate::routing::{Diagnostics, Program, Replay, ReplaySums as Sums};
 use crate::store::{Attention, Index, Precondition, Refusal, Row, RowKey, RowKind};
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
@@ -314,6 +315,37 @@ impl Programs<'_> {
             Ok(())
         } else {
             Err(found.into())
+        }
+    }
+
+    /// What a program would have done with the tenant's payments of a query: with the facts, rates and fees of each one's
+    /// last confirmation. `progress` is told how many payments were looked at, after each page of them. Payments that were
+    /// never confirmed are passed over.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`]. To go on from there, ask for the days that are left: [`IntentQuery::created`].
+    pub async fn replay(
+        &self,
+        program: &Program,
+        query: IntentQuery,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Replay> {
+        const PAGE: u16 = 100;
+        let mut sums = Sums::default();
+        let (mut looked_at, mut after) = (0, None);
+        loop {
+            let page = self.payments.intents(query.clone()).page(PAGE, after).await?;
+            for intent in &page.items {
+                if let Some(explanation) = intent.routing() {
+                    sums.add(program, explanation);
+                }
+            }
+            looked_at += page.items.len() as u64;
+            progress(looked_at);
+            after = page.next;
+            if after.is_none() {
+                return Ok(sums.done());
+            }
         }
     }
 

@@ -43,6 +43,7 @@ pub use ordered::OrderedRouter;
 pub use plan::{Candidate, FactTexts, Plan, RouteFacts, Router};
 pub use program::{Matched, Program, ProgramBuilder};
 pub use rate::Counts;
+pub(crate) use replay::Sums as ReplaySums;
 pub use replay::{Example, FeeChange, Flow, Replay, replay};
 pub use rule::{
     FactValue, MOST_BYTES, MOST_LEVELS, MOST_RULES, Route, StickyBy, When, amount, attempt, bank, capture,

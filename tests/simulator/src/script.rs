@@ -183,11 +183,7 @@ impl Record {
 
 impl Decider {
     pub(crate) fn new(seed: u64, script: Option<Arc<Script>>, record: Option<Record>) -> Self {
-        Self {
-            seed,
-            script,
-            record,
-        }
+        Self { seed, script, record }
     }
 
     /// The decisions of this stream, from its beginning.
