@@ -14,13 +14,13 @@ use super::{Entry, Form, Node};
 /// How deep a document is read: more than twice as deep as conditions may stand.
 const MOST_DEEP: usize = 128;
 
-/// The tree, and keys that stand twice; or why it isn't JSON.
+/// The tree, and keys that stand twice; or why it isn't JSON, or too deep.
 pub(super) fn parse(text: &str) -> Result<(Node, Vec<Diagnostic>), Vec<Diagnostic>> {
     let root: &RawValue = serde_json::from_str(text).map_err(|error| vec![syntax("", &error)])?;
     let mut parser = Parser { found: Vec::new() };
     let node = parser.node(root, String::new(), 0);
-    let is_json = |one: &Diagnostic| one.code() != Code::Syntax.as_str();
-    match parser.found.iter().all(is_json) {
+    let is_whole = |one: &Diagnostic| one.code() == Code::DuplicateKey.as_str();
+    match parser.found.iter().all(is_whole) {
         true => Ok((node, parser.found)),
         false => Err(parser.found),
     }
