@@ -12,6 +12,9 @@ pub mod postgres {}
 #[doc = include_str!("reliability.md")]
 pub mod reliability {}
 
+#[doc = include_str!("routing.md")]
+pub mod routing {}
+
 /// Decisions that changed the design after it was first written down, each with its reason and its price.
 ///
 /// A decision gets a page when it changes a public shape or a promise. Pages are numbered, and aren't rewritten: a
