@@ -275,7 +275,10 @@ impl Shop {
             .merchant_country(Country::from_static("FR"))
             .reference(reference.as_str());
         let key = IdempotencyKey::new(reference)?;
-        let reply = self.payments.create_and_confirm(&key, new, order.method()?).await?;
+        let reply = self
+            .payments
+            .create_and_confirm(&key, new, order.method()?)
+            .await?;
         Ok(reply.outcome)
     }
 
@@ -337,7 +340,11 @@ pub(crate) async fn run(strategy: &Strategy, fees: &FeeTable, payments: u64) -> 
     }
     let live = |sandbox: &Sandbox| {
         let ledger = sandbox.ledger();
-        ledger.payments().iter().filter(|payment| payment.is_live()).count() as u64
+        ledger
+            .payments()
+            .iter()
+            .filter(|payment| payment.is_live())
+            .count() as u64
     };
     day.charged = shop.processors.iter().map(live).sum();
     Ok(day)

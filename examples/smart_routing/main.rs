@@ -15,10 +15,7 @@
 //!
 //! `cargo run --example smart_routing -- 5000` makes a day of 5,000 payments, and no plot.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "it says how long it took, in real time"
-)]
+#![allow(clippy::disallowed_methods, reason = "it says how long it took, in real time")]
 
 mod day;
 mod plot;
@@ -74,7 +71,10 @@ fn story() -> Outcome<()> {
     }
     let program = &strategies[3].program;
     let changes = replay(program, &fixed.history, |_done| {});
-    println!("the decisions of `{}`, replayed by `{}`:\n{changes}", fixed.name, cost.name);
+    println!(
+        "the decisions of `{}`, replayed by `{}`:\n{changes}",
+        fixed.name, cost.name
+    );
     if payments == PAYMENTS {
         let path = beside("day.svg");
         std::fs::write(&path, plot::svg(&days))?;
@@ -86,13 +86,18 @@ fn story() -> Outcome<()> {
 /// Two at a time, as most machines have two cores.
 fn run_all(strategies: &[Strategy], fees: &FeeTable, payments: u64) -> Outcome<Vec<Day>> {
     let run = |strategy: &Strategy| -> Outcome<Day> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(day::run(strategy, fees, payments))
     };
     let mut days = Vec::with_capacity(strategies.len());
     for pair in strategies.chunks(2) {
         let ended: Vec<Outcome<Day>> = thread::scope(|scope| {
-            let begun: Vec<_> = pair.iter().map(|strategy| scope.spawn(|| run(strategy))).collect();
+            let begun: Vec<_> = pair
+                .iter()
+                .map(|strategy| scope.spawn(|| run(strategy)))
+                .collect();
             let ended = begun.into_iter().map(|day| match day.join() {
                 Ok(day) => day,
                 Err(_panic) => Err("a day ended in a panic".into()),
@@ -172,7 +177,10 @@ fn promises(days: &[Day], fixed: &Day, success: &Day, cost: &Day) -> Outcome<()>
             "the success rate approves more than the fixed order",
             success.approved > fixed.approved,
         ),
-        ("the cost-aware program costs less per approved payment", is_cheaper),
+        (
+            "the cost-aware program costs less per approved payment",
+            is_cheaper,
+        ),
         (
             "the processors' books show each approved payment once, and no other",
             days.iter().all(|day| day.charged == day.approved),
