@@ -1,5 +1,6 @@
 //! Which accounts a payment may go to, in which order, and why. Pure: facts in, a plan with its reasons out.
 
+mod active;
 mod diagnostics;
 mod facts;
 mod index;
@@ -9,6 +10,7 @@ mod plan;
 mod program;
 mod rule;
 
+pub use active::ActiveProgram;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use facts::{CardFacts, CardType, Country, Fact, FactKind, FactName, Facts, Weekday};
 pub use ordered::OrderedRouter;
