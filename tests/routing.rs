@@ -9,8 +9,8 @@ use std::time::Duration;
 use paymux::connector::Ability;
 use paymux::connector::prelude::*;
 use paymux::routing::{
-    CardType, CascadePolicy, Circuits, Country, DecidedBy, Explanation, FeeRow, FeeTable, Percent, Program,
-    Route, Segment, StickyBy, WhenAllOpen, card_network, metadata, payer_country, replay,
+    ActiveProgram, CardType, CascadePolicy, Circuits, Country, DecidedBy, Explanation, FeeRow, FeeTable,
+    Percent, Program, Route, Segment, StickyBy, WhenAllOpen, card_network, metadata, payer_country, replay,
 };
 use paymux::sandbox::{Call, FaultKind, Shape};
 use paymux::store::RowKind;
@@ -622,4 +622,15 @@ async fn a_program_is_tried_on_the_payments_of_the_past() {
         assert_eq!(told, [100, 121]);
         assert_eq!(replayed.flows[0].minor, 120 * 4_999);
     }
+}
+
+#[tokio::test]
+async fn a_host_puts_another_program_in_force_while_payments_run() {
+    let in_force = std::sync::Arc::new(ActiveProgram::new(program(Route::ordered(["sandbox/second"]))));
+    let world = world(|builder| builder.router(in_force.clone())).await;
+    let intent = pay(&world, "one", new(), card("tok_approve")).await.unwrap();
+    assert_eq!(went(&intent), ["second"]);
+    in_force.replace(program(Route::ordered(["sandbox/third"])));
+    let intent = pay(&world, "two", new(), card("tok_approve")).await.unwrap();
+    assert_eq!(went(&intent), ["third"]);
 }

@@ -157,7 +157,7 @@ const METHODS: &[MethodKind] = &[
     MethodKind::Wallet,
     MethodKind::Provider,
 ];
-const NETWORKS: &[&str] = &[
+pub const NETWORKS: &[&str] = &[
     "visa",
     "mastercard",
     "amex",
@@ -166,7 +166,7 @@ const NETWORKS: &[&str] = &[
     "unionpay",
     "cartes_bancaires",
 ];
-const CARD_TYPES: &[CardType] = &[CardType::Credit, CardType::Debit, CardType::Prepaid];
+pub const CARD_TYPES: &[CardType] = &[CardType::Credit, CardType::Debit, CardType::Prepaid];
 const CURRENCIES: usize = 30;
 const COUNTRIES: u64 = 60;
 const BINS: u64 = 3_000;

@@ -386,14 +386,14 @@ pub(crate) struct ProgramCache {
 
 #[derive(Clone, Debug)]
 struct Cached {
-    active: Option<ActiveProgram>,
+    active: Option<Active>,
     /// By the monotonic clock.
     at: Duration,
 }
 
 /// A tenant's active program.
 #[derive(Clone, Debug)]
-pub(crate) struct ActiveProgram {
+pub(crate) struct Active {
     pub(crate) version: u64,
     pub(crate) program: Program,
 }
@@ -427,7 +427,7 @@ impl Inner {
     /// The program that routes a tenant's payments, where the host lets tenants have some. Where the store can't be
     /// read, it is the one that was active last; with none known, the payment is refused rather than routed past its
     /// rules.
-    pub(crate) async fn active_program(&self, tenant: &Tenant) -> Result<Option<ActiveProgram>> {
+    pub(crate) async fn active_program(&self, tenant: &Tenant) -> Result<Option<Active>> {
         let Some(cache) = &self.programs else {
             return Ok(None);
         };
@@ -456,7 +456,7 @@ impl Inner {
         Ok(active)
     }
 
-    async fn read_active(&self, tenant: &Tenant, last: Option<&Cached>) -> Result<Option<ActiveProgram>> {
+    async fn read_active(&self, tenant: &Tenant, last: Option<&Cached>) -> Result<Option<Active>> {
         let shelf: Option<Loaded<ProgramShelf>> = self.load(tenant, shelf_key().id).await?;
         let Some(version) = shelf.and_then(|shelf| shelf.state.active()) else {
             return Ok(None);
@@ -470,7 +470,7 @@ impl Inner {
         if !missing.is_taken() {
             tracing::warn!(%tenant, version, "the active routing program doesn't fit the accounts:\n{missing}");
         }
-        Ok(Some(ActiveProgram { version, program }))
+        Ok(Some(Active { version, program }))
     }
 
     async fn stored_program(&self, tenant: &Tenant, version: u64) -> Result<Program> {

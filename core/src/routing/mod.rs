@@ -1,5 +1,6 @@
 //! Which accounts a payment may go to, in which order, and why. Pure: facts in, a plan with its reasons out.
 
+mod active;
 mod cascade;
 mod check;
 mod circuit;
@@ -28,6 +29,7 @@ mod split;
 mod tests;
 mod values;
 
+pub use active::ActiveProgram;
 pub use cascade::CascadePolicy;
 pub(crate) use cascade::Cause;
 pub use circuit::{Circuit, CircuitSettings, WhenAllOpen};

@@ -1,7 +1,9 @@
 //! The router port, what it is told and what it answers.
 
 use std::fmt;
+use std::sync::Arc;
 
+use super::active::ActiveProgram;
 use super::circuit::Circuit;
 use super::explain::{ChoiceKind, Circuits, Considered, DecidedBy, Explanation, Kept, KeptFacts, SplitDraw};
 use super::facts::{CardFacts, Country, Facts, Weekday};
@@ -242,6 +244,20 @@ impl Router for Program {
     fn route(&self, asked: &RouteFacts<'_>) -> Plan {
         let texts = asked.texts();
         self.plan(&asked.facts(&texts), asked.candidates)
+    }
+}
+
+/// By the program in force when it is asked.
+impl Router for ActiveProgram {
+    fn route(&self, asked: &RouteFacts<'_>) -> Plan {
+        self.current().route(asked)
+    }
+}
+
+/// So that a host keeps a handle: to put another [`ActiveProgram`] in force, say.
+impl<R: Router + ?Sized> Router for Arc<R> {
+    fn route(&self, asked: &RouteFacts<'_>) -> Plan {
+        (**self).route(asked)
     }
 }
 

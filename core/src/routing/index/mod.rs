@@ -217,29 +217,43 @@ impl Index {
 
     /// The first rule whose condition holds; `None`: the default. It allocates nothing.
     pub(crate) fn first(&self, rules: &Rules, facts: &Facts<'_>) -> Option<usize> {
-        let mut kept = [None; KEPT];
+        if let [only] = &*self.plans {
+            let standing = self.standing(only, &self.steps, |lookup| self.lookups[lookup].row(facts));
+            return first_of(standing, &self.clauses, rules, facts);
+        }
+        let mut kept = [u32::MAX; KEPT];
+        let mut row = |lookup: usize| match kept.get_mut(lookup) {
+            Some(kept) if *kept == u32::MAX => {
+                *kept = self.lookups[lookup].row(facts);
+                *kept
+            }
+            Some(kept) => *kept,
+            None => self.lookups[lookup].row(facts),
+        };
         let mut from = 0;
         for (plan, clauses) in self.plans.iter().zip(self.clauses.chunks(BLOCK)) {
-            let mut standing = plan.all;
             let steps = &self.steps[from..plan.steps as usize];
             from = plan.steps as usize;
-            for step in steps {
-                let lookup = step.lookup as usize;
-                let row = match kept.get_mut(lookup) {
-                    Some(kept) => *kept.get_or_insert_with(|| self.lookups[lookup].row(facts)),
-                    None => self.lookups[lookup].row(facts),
-                };
-                let block = self.rows[(row + step.column) as usize];
-                standing.keep(&self.blocks[block as usize]);
-                if standing.is_empty() {
-                    break;
-                }
-            }
+            let standing = self.standing(plan, steps, &mut row);
             if let Some(rule) = first_of(standing, clauses, rules, facts) {
                 return Some(rule);
             }
         }
         None
+    }
+
+    /// The clauses of a block that a payment leaves standing, whose rows `row` says.
+    #[inline]
+    fn standing(&self, plan: &Plan, steps: &[Step], mut row: impl FnMut(usize) -> u32) -> Block {
+        let mut standing = plan.all;
+        for step in steps {
+            let block = self.rows[(row(step.lookup as usize) + step.column) as usize];
+            standing.keep(&self.blocks[block as usize]);
+            if standing.is_empty() {
+                break;
+            }
+        }
+        standing
     }
 }
 
