@@ -16,7 +16,7 @@ use super::{Engine, PostgresOptions, PostgresStore, Statements, commit, jobs, pu
 use crate::columns::Columns;
 
 #[path = "../../tests/database/mod.rs"]
-mod database;
+pub(super) mod database;
 
 const TIME: Timestamp = Timestamp::from_secs(1_767_225_600);
 
