@@ -9,8 +9,8 @@ use super::facts::{FactKind, FactName};
 use super::nearest::nearest;
 use super::reach;
 use super::rule::{
-    Choice, Comparison, Condition, List, MOST_LEVELS, MOST_RULES, Place, Placed, Route, Rules, Target, Test,
-    Value,
+    Choice, Comparison, Condition, List, MOST_LEVELS, MOST_RULES, Place, Placed, Route, Rules, Share, Target,
+    Test, Value,
 };
 use super::values::{Fit, Role, beginning, fit};
 use crate::id::{AccountRef, ConnectorId};
@@ -103,7 +103,7 @@ const MOST_COMPARED: usize = 256;
 
 /// Each target of a route, in order.
 fn targets(route: &Route) -> impl Iterator<Item = &Placed<Target>> {
-    let (plain, shares): (&[Placed<Target>], &[(Placed<Target>, Placed<u32>)]) = match &route.choice.value {
+    let (plain, shares): (&[Placed<Target>], &[Share]) = match &route.choice.value {
         Choice::Ordered(targets)
         | Choice::BestSuccessRate(targets)
         | Choice::Cheapest(targets)

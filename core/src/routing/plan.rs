@@ -9,7 +9,7 @@ use super::explain::{ChoiceKind, Circuits, Considered, DecidedBy, Explanation, K
 use super::facts::{CardFacts, Country, Facts, Weekday};
 use super::health::{Standing, by_success_rate, healthiest_first};
 use super::program::{Matched, Program};
-use super::rule::{Choice, Placed, StickyBy, Target};
+use super::rule::{Choice, Placed, Share, StickyBy, Target};
 use super::split;
 use crate::decline::DeclineCode;
 use crate::id::{AccountRef, SessionId};
@@ -404,7 +404,7 @@ fn drawn_places(
     matched: &Matched<'_>,
     facts: &Facts<'_>,
     program: &str,
-    shares: &[(Placed<Target>, Placed<u32>)],
+    shares: &[Share],
     sticky_by: StickyBy,
 ) -> Vec<usize> {
     let seed = facts.seed.to_be_bytes();
