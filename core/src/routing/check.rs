@@ -107,9 +107,9 @@ fn targets(route: &Route) -> impl Iterator<Item = &Placed<Target>> {
         Choice::Ordered(targets)
         | Choice::BestSuccessRate(targets)
         | Choice::Cheapest(targets)
-        | Choice::HealthiestFirst(targets) => (targets, &[]),
-        Choice::Split { shares, .. } => (&[], shares),
-        Choice::Block(_) => (&[], &[]),
+        | Choice::HealthiestFirst(targets) => (targets.as_slice(), [].as_slice()),
+        Choice::Split { shares, .. } => ([].as_slice(), shares.as_slice()),
+        Choice::Block(_) => ([].as_slice(), [].as_slice()),
     };
     let shares = shares.iter().map(|(target, _)| target);
     plain.iter().chain(shares).chain(&route.then)

@@ -1,6 +1,7 @@
 //! JSON as a tree: places are pointers (RFC 6901). Values are read as they stand, so that a key that stands twice is
 //! found, and a number with decimals is told like any other fault.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
@@ -13,6 +14,9 @@ use super::{Entry, Form, Node};
 
 /// How deep a document is read: more than twice as deep as conditions may stand.
 const MOST_DEEP: usize = 128;
+
+/// So many keys are compared with each other faster than hashed.
+const FEW: usize = 16;
 
 /// The tree, and keys that stand twice; or why it isn't JSON, or too deep.
 pub(super) fn parse(text: &str) -> Result<(Node, Vec<Diagnostic>), Vec<Diagnostic>> {
@@ -63,10 +67,15 @@ impl Parser {
             Err(error) => return self.unread(pointer, &error),
         };
         let mut read: Vec<Entry> = Vec::with_capacity(entries.0.len());
-        let mut keys = std::collections::HashSet::new();
+        let many = entries.0.len() > FEW;
+        let mut keys = HashSet::new();
         for (key, value) in entries.0 {
+            let is_new = match many {
+                true => keys.insert(key.clone()),
+                false => !read.iter().any(|entry| entry.key == key),
+            };
             let at = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
-            if keys.insert(key.clone()) {
+            if is_new {
                 let value = self.node(value, at.clone(), deep + 1);
                 let at = Place::Pointer(at);
                 read.push(Entry { key, at, value });
