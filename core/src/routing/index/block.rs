@@ -26,6 +26,18 @@ impl Block {
         }))
     }
 
+    /// The first 64 bits are these.
+    pub(super) fn narrow(word: u64) -> Self {
+        let mut block = Self([0; WORDS]);
+        block.0[0] = word;
+        block
+    }
+
+    /// The first 64 bits.
+    pub(super) fn word(&self) -> u64 {
+        self.0[0]
+    }
+
     pub(super) fn toggle(&mut self, place: usize) {
         self.0[place / 64] ^= 1 << (place % 64);
     }
