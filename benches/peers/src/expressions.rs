@@ -35,9 +35,14 @@ impl Syntax {
             Test::Network(all) => self.word("card_network", all),
             Test::CardType(one) => self.word("card_type", [format!("{one:?}")]),
             Test::Bin(all) => {
-                let prefixes: Vec<String> =
-                    all.iter().map(|prefix| (self.begins_with)("card_bin", prefix)).collect();
-                format!("({})", prefixes.join(if self.and == " and " { " or " } else { " || " }))
+                let prefixes: Vec<String> = all
+                    .iter()
+                    .map(|prefix| (self.begins_with)("card_bin", prefix))
+                    .collect();
+                format!(
+                    "({})",
+                    prefixes.join(if self.and == " and " { " or " } else { " || " })
+                )
             }
             Test::IssuerCountry(all) => self.word("card_issuer_country", all),
             Test::PayerCountry(all) => self.word("payer_country", all),
@@ -82,15 +87,20 @@ fn read(payment: &Payment) -> [(&'static str, Read); 10] {
         ("card_network", Read::Text(payment.network.to_owned())),
         ("card_type", Read::Text(format!("{:?}", payment.card_type))),
         ("card_bin", Read::Text(payment.bin.clone())),
-        ("card_issuer_country", Read::Text(payment.issuer_country.to_string())),
+        (
+            "card_issuer_country",
+            Read::Text(payment.issuer_country.to_string()),
+        ),
         ("payer_country", Read::Text(payment.payer_country.to_string())),
         ("mcc", Read::Number(i64::from(payment.mcc))),
         ("time_of_day", Read::Number(i64::from(payment.time_of_day))),
     ]
 }
 
+type ZenRule = zen_expression::Expression<zen_expression::expression::Standard>;
+
 pub struct Zen {
-    rules: Vec<zen_expression::Expression<zen_expression::expression::Standard>>,
+    rules: Vec<ZenRule>,
     machine: RefCell<zen_expression::vm::VM>,
 }
 
@@ -105,7 +115,9 @@ impl Peer for Zen {
             begins_with: |fact, prefix| format!("startsWith({fact}, '{prefix}')"),
             and: " and ",
         };
-        let compiled = rules.iter().map(|rule| zen_expression::compile_expression(&syntax.rule(rule)).unwrap());
+        let compiled = rules
+            .iter()
+            .map(|rule| zen_expression::compile_expression(&syntax.rule(rule)).unwrap());
         Self {
             rules: compiled.collect(),
             machine: RefCell::new(zen_expression::vm::VM::new()),
@@ -126,8 +138,11 @@ impl Peer for Zen {
 
     fn first(&self, payment: &Self::Payment) -> Option<usize> {
         let machine = &mut *self.machine.borrow_mut();
-        let holds = |rule: &zen_expression::Expression<_>| {
-            rule.evaluate_with_scope(payment, machine).unwrap().as_bool().unwrap()
+        let holds = |rule: &ZenRule| {
+            rule.evaluate_with_scope(payment, machine)
+                .unwrap()
+                .as_bool()
+                .unwrap()
         };
         self.rules.iter().position(holds)
     }
@@ -146,7 +161,12 @@ impl Peer for Cel {
             begins_with: |fact, prefix| format!("{fact}.startsWith('{prefix}')"),
             and: " && ",
         };
-        Self(rules.iter().map(|rule| cel::Program::compile(&syntax.rule(rule)).unwrap()).collect())
+        Self(
+            rules
+                .iter()
+                .map(|rule| cel::Program::compile(&syntax.rule(rule)).unwrap())
+                .collect(),
+        )
     }
 
     fn payment(&self, payment: &Payment) -> Self::Payment {
@@ -161,7 +181,9 @@ impl Peer for Cel {
     }
 
     fn first(&self, payment: &Self::Payment) -> Option<usize> {
-        self.0.iter().position(|rule| rule.execute(payment).unwrap() == cel::Value::Bool(true))
+        self.0
+            .iter()
+            .position(|rule| rule.execute(payment).unwrap() == cel::Value::Bool(true))
     }
 }
 
@@ -182,7 +204,10 @@ impl Peer for Rhai {
             begins_with: |fact, prefix| format!("{fact}.starts_with(\"{prefix}\")"),
             and: " && ",
         };
-        let rules = rules.iter().map(|rule| engine.compile_expression(syntax.rule(rule)).unwrap()).collect();
+        let rules = rules
+            .iter()
+            .map(|rule| engine.compile_expression(syntax.rule(rule)).unwrap())
+            .collect();
         Self { engine, rules }
     }
 
@@ -222,7 +247,9 @@ impl Peer for Evalexpr {
             },
             and: " && ",
         };
-        let built = rules.iter().map(|rule| evalexpr::build_operator_tree(&syntax.rule(rule)).unwrap());
+        let built = rules
+            .iter()
+            .map(|rule| evalexpr::build_operator_tree(&syntax.rule(rule)).unwrap());
         Self(built.collect())
     }
 
@@ -239,6 +266,8 @@ impl Peer for Evalexpr {
     }
 
     fn first(&self, payment: &Self::Payment) -> Option<usize> {
-        self.0.iter().position(|rule| rule.eval_boolean_with_context(payment).unwrap())
+        self.0
+            .iter()
+            .position(|rule| rule.eval_boolean_with_context(payment).unwrap())
     }
 }

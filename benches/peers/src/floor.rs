@@ -1,8 +1,8 @@
 //! The least that such a decision can take: for each value of each of the workload's ten facts the bits of the rules that it
 //! leaves standing, joined by `and` word by word. It knows the workload's facts and tests, and can't do anything else.
 
-use paymux::{Currency, MethodKind};
 use paymux::routing::Country;
+use paymux::{Currency, MethodKind};
 use rustc_hash::FxHashMap;
 
 use crate::workload::{CARD_TYPES, NETWORKS, Payment, Rule, Test};
@@ -200,7 +200,13 @@ fn bins(rows: &mut Rows<'_>) -> (FxHashMap<u64, u32>, u32) {
         })
     };
     let other = row("");
-    (prefixes.into_iter().map(|prefix| (number(prefix), row(prefix))).collect(), other)
+    (
+        prefixes
+            .into_iter()
+            .map(|prefix| (number(prefix), row(prefix)))
+            .collect(),
+        other,
+    )
 }
 
 fn amounts(rows: &mut Rows<'_>, currency: Currency) -> Vec<(i64, u32)> {
@@ -223,7 +229,9 @@ fn amounts(rows: &mut Rows<'_>, currency: Currency) -> Vec<(i64, u32)> {
 }
 
 fn number(digits: &str) -> u64 {
-    digits.bytes().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
+    digits
+        .bytes()
+        .fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
 }
 
 fn country_at(place: u16) -> Country {
