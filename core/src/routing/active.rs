@@ -104,7 +104,7 @@ mod tests {
             let readers = [scope.spawn(read), scope.spawn(read), scope.spawn(read)];
             (1..=LAST).for_each(|number| active.replace(program(number)));
             done.store(true, Ordering::SeqCst);
-            readers.map(|reader| reader.join().unwrap());
+            readers.into_iter().for_each(|reader| reader.join().unwrap());
         });
         assert_eq!(active.current().name(), LAST.to_string());
     }
