@@ -13,7 +13,7 @@
 //! with an error where the success rate doesn't approve more than the fixed order, where the cost-aware program isn't
 //! cheaper, or where the processors' books show anything else than what was approved.
 //!
-//! `cargo run --example smart_routing -- 5000` makes a day of 5,000 payments, and no plot.
+//! `cargo run --example smart_routing -- 5000` runs 5,000 payments around noon, and draws no plot.
 
 #![allow(clippy::disallowed_methods, reason = "it says how long it took, in real time")]
 
@@ -29,11 +29,9 @@ use std::time::Instant;
 use paymux::prelude::*;
 use paymux::routing::{FeeTable, Program, replay};
 
-use day::{Circuits, Day, History, Strategy};
+use day::{Circuits, Day, History, PAYMENTS, Strategy};
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
-const PAYMENTS: u64 = 100_000;
 
 fn main() -> ExitCode {
     match story() {
@@ -64,10 +62,10 @@ fn story() -> Outcome<()> {
         return Err("four strategies make four days".into());
     };
 
-    println!("four times {payments} payments of a day, {took} s\n");
+    println!("four times {} payments of a day, {took} s\n", fixed.payments);
     print_table(&days);
     if let Some(explained) = &success.explained {
-        println!("\nwhy a payment went where it went, half an hour after north failed:\n{explained}");
+        println!("\nwhy a payment went where it went, a quarter of an hour after north failed:\n{explained}");
     }
     let program = &strategies[3].program;
     let changes = replay(program, &fixed.history, |_done| {});
@@ -75,7 +73,7 @@ fn story() -> Outcome<()> {
         "the decisions of `{}`, replayed by `{}`:\n{changes}",
         fixed.name, cost.name
     );
-    if payments == PAYMENTS {
+    if fixed.payments == PAYMENTS {
         let path = beside("day.svg");
         std::fs::write(&path, plot::svg(&days))?;
         println!("the day as a plot: {}", path.display());
@@ -89,7 +87,7 @@ fn run_all(strategies: &[Strategy], fees: &FeeTable, payments: u64) -> Outcome<V
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(day::run(strategy, fees, payments))
+        runtime.block_on(day::run(strategy, fees, day::numbers(payments)))
     };
     let mut days = Vec::with_capacity(strategies.len());
     for pair in strategies.chunks(2) {

@@ -1,4 +1,4 @@
-//! The day as an SVG: the share of approved payments in each quarter of an hour, a line for each strategy.
+//! The day as an SVG: the share of approved payments in each half hour, a line for each strategy.
 
 use std::fmt::Write as _;
 
@@ -54,7 +54,7 @@ fn failure(svg: &mut String) {
 fn grid(svg: &mut String) {
     let _ = writeln!(
         svg,
-        "<text x=\"{LEFT}\" y=\"20\">approved, % of the payments of a quarter of an hour; shaded: north fails, then is weak</text>"
+        "<text x=\"{LEFT}\" y=\"20\">approved, % of the payments of each half hour; shaded: north fails, then is weak</text>"
     );
     for share in (LEAST..=100).step_by(10) {
         let y = y_of(share, 100);
