@@ -9,6 +9,7 @@
 //! written beside the binary as JSON, too.
 #![allow(clippy::disallowed_methods, reason = "it measures time, and prints it")]
 
+mod by_hand;
 mod expressions;
 mod floor;
 #[path = "../../routing/workload.rs"]
@@ -85,7 +86,7 @@ impl Peer for Loop {
     }
 
     fn first(&self, payment: &Payment) -> Option<usize> {
-        workload::first(&self.0, payment)
+        by_hand::first(&self.0, payment)
     }
 }
 
@@ -123,7 +124,7 @@ fn main() {
         let payments = workload::payments(&rules, many, |payment| paymux.first(payment));
         let decided: Vec<_> = payments
             .iter()
-            .map(|payment| workload::first(&rules, payment))
+            .map(|payment| by_hand::first(&rules, payment))
             .collect();
         let world = World {
             rules,
