@@ -13,7 +13,7 @@ use super::super::rule::Place;
 use super::{Entry, Form, Node};
 
 /// How deep a document is read: more than twice as deep as conditions may stand.
-const MOST_DEEP: usize = 128;
+const MOST_DEEP: usize = 80;
 
 /// So many keys are compared with each other faster than hashed.
 const FEW: usize = 16;

@@ -38,6 +38,29 @@ fn ten_faults_of_a_toml_program_are_told_at_once_each_with_its_place() {
     reads_as("faults_toml.txt", &refused.to_string());
 }
 
+/// Some programs are written by programs, in one line.
+#[cfg(feature = "toml")]
+#[test]
+fn of_a_long_line_the_part_at_fault_is_shown() {
+    let rules = "{ name = 'é', block = 'x' }, ".repeat(2_000);
+    let text = format!("version = 1\nname = 'a'\notherwise = {{ block = 'x' }}\nrules = [{rules}]\n");
+    let refused = Program::from_toml(&text).unwrap_err();
+    assert_eq!(
+        refused.len(),
+        2 * 1_999,
+        "each but the first has the first one's name, and isn't reached"
+    );
+    let report = refused.to_string();
+    assert!(report.lines().all(|line| line.chars().count() < 400));
+    let (line, column) = refused.iter().last().unwrap().line_column().unwrap();
+    assert_eq!((line, column), (4, 9 + 29 * 1_999 + 10));
+    assert!(
+        report.contains(&format!(" --> program:{line}:{column}\n")),
+        "{}",
+        &report[report.len() - 900..]
+    );
+}
+
 #[test]
 fn the_same_faults_of_a_json_program_are_told_by_pointers() {
     let text = include_str!("faults.json");
