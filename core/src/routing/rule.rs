@@ -246,6 +246,10 @@ pub(crate) enum Place {
     /// In a builder: the rule's name says where.
     Built,
     /// Bytes of a TOML document.
+    #[cfg_attr(
+        not(feature = "toml"),
+        allow(dead_code, reason = "there is no TOML without it")
+    )]
     Bytes(std::ops::Range<usize>),
     /// A pointer into a JSON document (RFC 6901).
     Pointer(String),
