@@ -1,5 +1,5 @@
 //! What a store costs: the two commits of a payment in memory, on SQLite and on PostgreSQL, beside the bound, which is
-//! the same rows in as many transactions as a bare program and pgbench write them; one instance beside two; a claim of
+//! the same rows in as many transactions as a bare program and pgbench write them; two instances at once; a claim of
 //! due jobs among many; and a payment's commits while the tables grow: `cargo bench --bench store`.
 //!
 //! The table is made of slices of all sides in turn, as in `orchestrate.rs`: each ratio is that of two neighbours, and
@@ -12,6 +12,8 @@
 
 #[path = "../storage/sql/tests/database/mod.rs"]
 mod database;
+#[path = "store/instances.rs"]
+mod instances;
 #[path = "store/payment.rs"]
 mod payment;
 #[path = "store/postgres.rs"]

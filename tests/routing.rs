@@ -9,14 +9,14 @@ use std::time::Duration;
 use paymux::connector::Ability;
 use paymux::connector::prelude::*;
 use paymux::routing::{
-    CardType, CascadePolicy, Circuits, Country, DecidedBy, Explanation, FeeRow, FeeTable, Percent, Program,
-    Route, Segment, StickyBy, WhenAllOpen, card_network, metadata, payer_country, replay,
+    ActiveProgram, CardType, CascadePolicy, Circuits, Country, DecidedBy, Explanation, FeeRow, FeeTable,
+    Percent, Program, Route, Segment, StickyBy, WhenAllOpen, card_network, metadata, payer_country, replay,
 };
 use paymux::sandbox::{Call, FaultKind, Shape};
 use paymux::store::RowKind;
 use paymux::{
     AttemptStatus, CardDetails, Clock as _, ConnectorId, DeclineCode, Error, ErrorKind, HealthPolicy,
-    IntentStatus, Need, OrchestratorBuilder, Payer, PaymentIntent, Policy, prelude::*,
+    IntentQuery, IntentStatus, Need, OrchestratorBuilder, Payer, PaymentIntent, Policy, prelude::*,
 };
 use support::*;
 
@@ -569,4 +569,68 @@ async fn a_card_is_tried_no_more_often_than_its_network_allows() {
     assert!(pay(&world, "another card", new(), other).await.is_ok());
     world.clock.advance(30 * DAY + HOUR);
     assert!(pay(&world, "later", new(), visa("tok_approve")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_dry_run_says_where_a_payment_would_go_and_writes_nothing() {
+    let world = world(|builder| builder.router(program(Route::ordered(["sandbox/third", "sandbox"])))).await;
+    let before = (world.store.commits(), world.posts());
+    let plan = world.payments.plan_for(new(), card("tok_approve")).await.unwrap();
+    let order: Vec<_> = plan
+        .accounts()
+        .iter()
+        .map(|planned| planned.account.account())
+        .collect();
+    assert_eq!(order, ["third", "first", "second"]);
+    assert_eq!(
+        plan.explanation().unwrap().to_string(),
+        format!(
+            "49.99 EUR by card token: program `test` ({}), its default, in the order given\n  \
+             1. sandbox/third\n  2. sandbox/first\n  3. sandbox/second\n",
+            program(Route::ordered(["sandbox/third", "sandbox"])).fingerprint()
+        )
+    );
+    let dear = NewIntent::payment(money!("0 EUR"));
+    let error = world
+        .payments
+        .plan_for(dear, card("tok_approve"))
+        .await
+        .unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Invalid);
+    assert_eq!((world.store.commits(), world.posts()), before);
+}
+
+#[tokio::test]
+async fn a_program_is_tried_on_the_payments_of_the_past() {
+    for world in World::each(Shape::default(), &["first", "second", "third"]).await {
+        for number in 0..120 {
+            pay(&world, &format!("p{number}"), new(), card("tok_approve"))
+                .await
+                .unwrap();
+        }
+        let never = world.payments.create_intent(&key("never"), new()).await.unwrap();
+        assert!(never.outcome.routing().is_none());
+        let other = program(Route::ordered(["sandbox/second", "sandbox"]));
+        let mut told = Vec::new();
+        let replayed = world
+            .payments
+            .programs()
+            .replay(&other, IntentQuery::new(), |done| told.push(done))
+            .await
+            .unwrap();
+        assert_eq!((replayed.decisions, replayed.moved), (120, 120));
+        assert_eq!(told, [100, 121]);
+        assert_eq!(replayed.flows[0].minor, 120 * 4_999);
+    }
+}
+
+#[tokio::test]
+async fn a_host_puts_another_program_in_force_while_payments_run() {
+    let in_force = std::sync::Arc::new(ActiveProgram::new(program(Route::ordered(["sandbox/second"]))));
+    let world = world(|builder| builder.router(in_force.clone())).await;
+    let intent = pay(&world, "one", new(), card("tok_approve")).await.unwrap();
+    assert_eq!(went(&intent), ["second"]);
+    in_force.replace(program(Route::ordered(["sandbox/third"])));
+    let intent = pay(&world, "two", new(), card("tok_approve")).await.unwrap();
+    assert_eq!(went(&intent), ["third"]);
 }

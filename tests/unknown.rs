@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use paymux::connector::prelude::*;
 use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
-use paymux::{
-    Clock, ErrorKind, IntentQuery, IntentStatus, ReviewReason, TestClock, Volatile, prelude::*,
-};
+use paymux::{Clock, ErrorKind, IntentQuery, IntentStatus, ReviewReason, TestClock, Volatile, prelude::*};
 use support::*;
 
 /// Neither reads nor look-ups, but keys.
@@ -850,9 +848,7 @@ async fn what_an_overtaken_worker_was_told_is_kept_though_it_changes_nothing() {
     let world = World::new().await;
     let key = key("a");
     let new = NewIntent::payment(money!("100 EUR")).reference("order");
-    let slow = world
-        .payments
-        .create_and_confirm(&key, new, card("tok_slow"));
+    let slow = world.payments.create_and_confirm(&key, new, card("tok_slow"));
     let mut slow = Box::pin(slow);
     while world.posts() == 0 {
         tokio::select! {
@@ -870,11 +866,20 @@ async fn what_an_overtaken_worker_was_told_is_kept_though_it_changes_nothing() {
     let before = world.evidence().await;
     assert!(said(&before, "Read: captured"), "{before:?}");
     assert!(!said(&before, "Answer: captured"), "{before:?}");
-    let commits = world.payments.intents(IntentQuery::new()).page(2, None).await.unwrap();
+    let commits = world
+        .payments
+        .intents(IntentQuery::new())
+        .page(2, None)
+        .await
+        .unwrap();
     let first = slow.await.unwrap();
     let after = world.evidence().await;
     assert!(said(&after, "Answer: captured"), "{after:?}");
     assert_eq!(after.len(), before.len() + 1);
     let again = world.reread(first.outcome.intent()).await;
-    assert_eq!(again.version(), commits.items[0].version(), "the payment hasn't changed");
+    assert_eq!(
+        again.version(),
+        commits.items[0].version(),
+        "the payment hasn't changed"
+    );
 }

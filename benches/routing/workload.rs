@@ -6,11 +6,11 @@ use paymux::{Currency, MethodKind, Money};
 
 /// One rule: all of its tests hold.
 #[derive(Clone, Debug)]
-pub struct Rule(pub Vec<Test>);
+pub(crate) struct Rule(pub(crate) Vec<Test>);
 
 /// A comparison, as a host would write it in Rust.
 #[derive(Clone, Debug)]
-pub enum Test {
+pub(crate) enum Test {
     Amount(Currency, i64, i64),
     Currency(Vec<Currency>),
     Method(Vec<MethodKind>),
@@ -25,39 +25,20 @@ pub enum Test {
 
 /// A payment's facts.
 #[derive(Clone, Debug)]
-pub struct Payment {
-    pub currency: Currency,
-    pub minor: i64,
-    pub method: MethodKind,
-    pub network: &'static str,
-    pub card_type: CardType,
-    pub bin: String,
-    pub issuer_country: Country,
-    pub payer_country: Country,
-    pub mcc: u16,
-    pub time_of_day: u16,
+pub(crate) struct Payment {
+    pub(crate) currency: Currency,
+    pub(crate) minor: i64,
+    pub(crate) method: MethodKind,
+    pub(crate) network: &'static str,
+    pub(crate) card_type: CardType,
+    pub(crate) bin: String,
+    pub(crate) issuer_country: Country,
+    pub(crate) payer_country: Country,
+    pub(crate) mcc: u16,
+    pub(crate) time_of_day: u16,
 }
 
 impl Test {
-    /// Whether a payment passes it.
-    #[inline]
-    pub fn passes(&self, payment: &Payment) -> bool {
-        match self {
-            Self::Amount(currency, from, to) => {
-                payment.currency == *currency && (*from..*to).contains(&payment.minor)
-            }
-            Self::Currency(all) => all.contains(&payment.currency),
-            Self::Method(all) => all.contains(&payment.method),
-            Self::Network(all) => all.contains(&payment.network),
-            Self::CardType(one) => payment.card_type == *one,
-            Self::Bin(all) => all.iter().any(|prefix| payment.bin.starts_with(prefix.as_str())),
-            Self::IssuerCountry(all) => all.contains(&payment.issuer_country),
-            Self::PayerCountry(all) => all.contains(&payment.payer_country),
-            Self::Mcc(all) => all.contains(&payment.mcc),
-            Self::TimeOfDay(from, to) => (*from..*to).contains(&payment.time_of_day),
-        }
-    }
-
     fn when(&self) -> When {
         match self {
             Self::Amount(currency, from, to) => {
@@ -85,16 +66,8 @@ impl Rule {
     }
 }
 
-/// The first rule that holds, in a loop.
-#[inline]
-pub fn first(rules: &[Rule], payment: &Payment) -> Option<usize> {
-    rules
-        .iter()
-        .position(|rule| rule.0.iter().all(|test| test.passes(payment)))
-}
-
 /// The rules as a program that has yet to be compiled.
-pub fn builder(rules: &[Rule]) -> paymux::routing::ProgramBuilder {
+pub(crate) fn builder(rules: &[Rule]) -> paymux::routing::ProgramBuilder {
     let places = (0..).zip(rules);
     places.fold(Program::builder("measured"), |builder, (place, rule)| {
         let target = ["acme", "stripe", "sandbox"][place % 3];
@@ -103,14 +76,14 @@ pub fn builder(rules: &[Rule]) -> paymux::routing::ProgramBuilder {
 }
 
 /// The rules as a program.
-pub fn program(rules: &[Rule]) -> Program {
+pub(crate) fn program(rules: &[Rule]) -> Program {
     builder(rules).otherwise(Route::ordered(["sandbox"])).unwrap()
 }
 
 impl Payment {
     /// What the program is told of it.
     #[inline]
-    pub fn facts(&self) -> Facts<'_> {
+    pub(crate) fn facts(&self) -> Facts<'_> {
         let amount = Money::from_minor(self.minor, self.currency);
         let mut facts = Facts::of("acme", amount, self.method);
         facts.card = CardFacts {
@@ -128,7 +101,7 @@ impl Payment {
 
 /// Numbers that are the same for the same seed (SplitMix64).
 #[derive(Clone, Debug)]
-pub struct Draw(pub u64);
+pub(crate) struct Draw(pub u64);
 
 impl Draw {
     fn next(&mut self) -> u64 {
@@ -157,7 +130,7 @@ const METHODS: &[MethodKind] = &[
     MethodKind::Wallet,
     MethodKind::Provider,
 ];
-const NETWORKS: &[&str] = &[
+pub(crate) const NETWORKS: &[&str] = &[
     "visa",
     "mastercard",
     "amex",
@@ -166,7 +139,7 @@ const NETWORKS: &[&str] = &[
     "unionpay",
     "cartes_bancaires",
 ];
-const CARD_TYPES: &[CardType] = &[CardType::Credit, CardType::Debit, CardType::Prepaid];
+pub(crate) const CARD_TYPES: &[CardType] = &[CardType::Credit, CardType::Debit, CardType::Prepaid];
 const CURRENCIES: usize = 30;
 const COUNTRIES: u64 = 60;
 const BINS: u64 = 3_000;
@@ -224,7 +197,7 @@ fn test(draw: &mut Draw, fact: usize) -> Test {
 
 /// Rules of 3 to 5 comparisons with as many facts; one of them with few cards, trades or amounts, so that most payments
 /// match few rules.
-pub fn rules(count: usize) -> Vec<Rule> {
+pub(crate) fn rules(count: usize) -> Vec<Rule> {
     let draw = &mut Draw(count as u64);
     let rule = |_| {
         let mut facts = vec![draw.below(3) as usize];
@@ -284,10 +257,14 @@ fn passing(draw: &mut Draw, rule: &Rule) -> Payment {
 }
 
 /// Payments of which every second one is decided by a rule, each rule alike, and the others by none. `first` says which.
-pub fn payments(rules: &[Rule], count: usize, first: impl Fn(&Payment) -> Option<usize>) -> Vec<Payment> {
+pub(crate) fn payments(
+    rules: &[Rule],
+    count: usize,
+    first: impl Fn(&Payment) -> Option<usize>,
+) -> Vec<Payment> {
     let draw = &mut Draw(7 + rules.len() as u64);
     let one = |place: usize| loop {
-        if place % 2 == 0 {
+        if place.is_multiple_of(2) {
             let payment = any_payment(draw);
             if first(&payment).is_none() {
                 return payment;
@@ -301,8 +278,9 @@ pub fn payments(rules: &[Rule], count: usize, first: impl Fn(&Payment) -> Option
         }
     };
     let mut payments: Vec<Payment> = (0..count).map(one).collect();
-    for place in (1..payments.len()).rev() {
-        payments.swap(place, draw.below(place as u64 + 1) as usize); // in no order that a processor could learn
+    for pair in payments.chunks_exact_mut(2) {
+        let first = draw.below(2) as usize; // in no order that a processor could learn
+        pair.swap(0, first);
     }
     payments
 }

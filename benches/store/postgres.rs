@@ -11,12 +11,16 @@ use paymux::{Bytes, PostgresOptions, Queue, Store};
 use uuid::Uuid;
 
 use super::database::{Database, run};
+use super::instances::instances;
 use super::payment::Payment;
-use super::table::{Side, Table, hundredths, quartiles, spread};
+use super::table::{Side, Table, spread};
 use super::{SLICES, commit};
 
 /// Payments in a slice, and what pgbench does in one.
-const PAYMENTS: usize = 20;
+pub(crate) const PAYMENTS: usize = 20;
+
+/// Payments in the tables before anything is measured, since PostgreSQL plans otherwise for empty ones.
+const FEWEST: u64 = 10_000;
 
 pub(crate) async fn measure(payment: &Payment) {
     let Some(database) = Database::find().await else {
@@ -25,14 +29,18 @@ pub(crate) async fn measure(payment: &Payment) {
     let schema = database.schema();
     let store = open(&database, &schema).await;
     let bare = Bare::new(&database).await;
+    let bare_schema = bare.schema.clone();
+    for schema in [&schema, &bare_schema] {
+        fill(&database, schema, FEWEST).await;
+    }
     let pgbench = Pgbench::find(&database, &bare, payment);
     beside_bare(payment, &store, bare, pgbench.as_ref()).await;
-    instances(payment, &database, &schema, pgbench.as_ref()).await;
+    instances(payment, &database, [&schema, &bare_schema], pgbench.as_ref());
     growing(payment, &database, &schema, &store).await;
     claims(&database, &schema, &store).await;
 }
 
-async fn open(database: &Database, schema: &str) -> PostgresStore {
+pub(crate) async fn open(database: &Database, schema: &str) -> PostgresStore {
     let options = PostgresOptions::new(database.url()).schema(schema);
     options.open().await.unwrap()
 }
@@ -63,52 +71,11 @@ async fn beside_bare(payment: &Payment, store: &PostgresStore, mut bare: Bare, p
     table.print();
 }
 
-/// How much more two of them do than one, beside what pgbench gains by a second client.
-async fn instances(payment: &Payment, database: &Database, schema: &str, pgbench: Option<&Pgbench>) {
-    const TIME: Duration = Duration::from_millis(500);
-    let (one, two) = (open(database, schema).await, open(database, schema).await);
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for slice in 0..SLICES {
-        let alone = until(&one, payment, slice, TIME).await;
-        let (first, second) = tokio::join!(
-            until(&one, payment, slice, TIME),
-            until(&two, payment, slice + 1, TIME)
-        );
-        ours.push(u128::from(first + second) * 1_000 / u128::from(alone.max(1)));
-        if let Some(pgbench) = pgbench {
-            let [alone, both] = [1, 2].map(|clients| pgbench.payments_in_a_second(clients));
-            theirs.push(both * 1_000 / alone.max(1));
-        }
-    }
-    for (who, mut gains) in [
-        ("Two instances commit", ours),
-        ("Two clients of pgbench commit", theirs),
-    ] {
-        if gains.is_empty() {
-            continue;
-        }
-        gains.sort_unstable();
-        let [low, median, high] = quartiles(&gains).map(hundredths);
-        println!("{who} {median} × as much as one ({low} to {high}).");
-    }
-    println!();
-}
-
-/// How many payments are committed in that time.
-async fn until(store: &PostgresStore, payment: &Payment, slice: usize, time: Duration) -> u64 {
-    let (started, mut made) = (Instant::now(), 0);
-    while started.elapsed() < time {
-        commit(store, payment, slice, 1).await;
-        made += 1;
-    }
-    made
-}
-
 /// The commits of a payment while the tables grow to what `PAYMUX_BENCH_ROWS` says.
 async fn growing(payment: &Payment, database: &Database, schema: &str, store: &PostgresStore) {
     let most = std::env::var("PAYMUX_BENCH_ROWS").map_or(100_000, |rows| rows.parse().unwrap());
     println!("| payments in the tables | a payment's two commits, µs | |\n|---|---|---|");
-    let (mut rows, mut first) = (10_000_u64, None);
+    let (mut rows, mut first) = (FEWEST, None);
     loop {
         fill(database, schema, rows).await;
         let mut times = Vec::new();
@@ -194,13 +161,13 @@ async fn claims(database: &Database, schema: &str, store: &PostgresStore) {
 
 /// How a bare program sends a commit.
 #[derive(Clone, Copy, Debug)]
-enum Statements {
+pub(crate) enum Statements {
     One,
     Many,
 }
 
 /// A program that has nothing to check and nothing to remember, over tables like the store's.
-struct Bare {
+pub(crate) struct Bare {
     conn: PgConnection,
     schema: String,
 }
@@ -209,13 +176,17 @@ impl Bare {
     async fn new(database: &Database) -> Self {
         let schema = database.schema();
         drop(open(database, &schema).await);
+        Self::at(database, &schema).await
+    }
+
+    pub(crate) async fn at(database: &Database, schema: &str) -> Self {
         Self {
             conn: database.connect().await,
-            schema,
+            schema: schema.to_owned(),
         }
     }
 
-    async fn commit(&mut self, batch: &Batch, statements: Statements) {
+    pub(crate) async fn commit(&mut self, batch: &Batch, statements: Statements) {
         let parts = parts(batch);
         match statements {
             Statements::One => {
@@ -386,7 +357,7 @@ fn bodies<T>(all: &[T], one: impl Fn(&T) -> &Bytes) -> Vec<Vec<u8>> {
 }
 
 /// PostgreSQL's own tool, with a script that writes what a payment writes.
-struct Pgbench {
+pub(crate) struct Pgbench {
     folder: tempfile::TempDir,
     url: String,
     runs: std::cell::Cell<u64>,
@@ -451,7 +422,7 @@ impl Pgbench {
             .collect()
     }
 
-    fn payments_in_a_second(&self, clients: u32) -> u128 {
+    pub(crate) fn payments_in_a_second(&self, clients: u32) -> u128 {
         let printed = self.run(&[
             "--time=1",
             &format!("--client={clients}"),

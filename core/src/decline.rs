@@ -1,5 +1,6 @@
 //! Why a processor or an issuer said no, in one vocabulary, and what may follow.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -201,6 +202,23 @@ impl Decline {
         };
         self.network = Some(said);
         self
+    }
+
+    /// An order in which two are equal only if they are the same; of two alike, one with the network's words comes first,
+    /// and the harder one.
+    pub(crate) fn rank(&self) -> impl Ord + '_ {
+        let Self {
+            code,
+            kind,
+            network_code,
+            network,
+        } = self;
+        let lenience = match kind {
+            DeclineKind::Hard => 0,
+            DeclineKind::AuthenticationRequired => 1,
+            DeclineKind::Soft => 2,
+        };
+        (*code, network_code, Reverse(network), lenience)
     }
 
     /// The reason.

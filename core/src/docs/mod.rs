@@ -52,4 +52,7 @@ pub mod adr {
 
     #[doc = include_str!("adr/0011-chrono-for-the-calendar.md")]
     pub mod adr_0011 {}
+
+    #[doc = include_str!("adr/0012-counts-beside-payments.md")]
+    pub mod adr_0012 {}
 }

@@ -16,6 +16,7 @@ use crate::intent::{self, Command, Intent, IntentStatus, NewIntent, PaymentInten
 use crate::method::PaymentMethod;
 use crate::outcome::{PaymentOutcome, Reply};
 use crate::risk::RiskVerdict;
+use crate::routing::Plan;
 use crate::store::RowKey;
 use crate::tenant::Tenant;
 
@@ -49,6 +50,13 @@ impl Payments {
         let state = self.new_state(new, None, None);
         tracing::Span::current().record("id", tracing::field::display(state.id));
         self.confirm_state(claimed, None, state, with, None).await
+    }
+
+    /// Where a payment would go, with nothing written and nothing sent.
+    pub(crate) async fn plan_dry(&self, new: NewIntent, with: &Confirm) -> Result<Plan> {
+        new.check(self.limits(new.amount.currency()))?;
+        let state = self.new_state(new, None, None);
+        Ok(self.confirmable(&state, with).await?.into_plan())
     }
 
     pub(crate) async fn confirm_intent(

@@ -241,6 +241,7 @@ impl Inner {
     }
 
     fn take_health(&self, desk: &HealthDesk, rows: &[Row]) -> Result<()> {
+        let at = self.runtime.clock.now();
         let mut board = desk.board();
         for row in rows {
             known_form(row.key, row.schema)?;
@@ -248,9 +249,9 @@ impl Inner {
             if instance == *board.instance() && desk.row().known.is_none() {
                 desk.row().known = Some((row.key, row.version));
             }
-            let _newer = board.take(instance, &counts);
+            let _newer = board.take(instance, &counts, at);
         }
-        board.expire(self.runtime.clock.now());
+        board.expire(at);
         Ok(())
     }
 

@@ -22,6 +22,7 @@ use crate::outcome::{
     CaptureOutcome, NextAction, PaymentOutcome, RefundOutcome, Replay, Reply, ReverseOutcome, VoidOutcome,
 };
 use crate::refund::{NewRefund, Refund, RefundReason};
+use crate::routing::Plan;
 use crate::secret::Volatile;
 use crate::session::{CheckoutSession, NewSession};
 use crate::store::Planned;
@@ -212,6 +213,15 @@ impl Payments {
             batch: work.batch,
             value: after.view(),
         })
+    }
+
+    /// Where such a payment would go now, and why, by the tenant's accounts, rules, health and fees: nothing is written, and
+    /// nothing sent. [`Plan::explanation`] says it for a person.
+    ///
+    /// # Errors
+    /// What [`Payments::create_and_confirm`] would refuse before anything is sent, the host's own check apart.
+    pub async fn plan_for(&self, new: NewIntent, with: impl Into<Confirm>) -> Result<Plan> {
+        self.plan_dry(new, &with.into()).await
     }
 
     /// Makes a payment and confirms it: one first write for both.

@@ -11,9 +11,10 @@ use super::Inner;
 use super::aggregate::{Aggregate, Loaded, SCHEMA, decode_body, encode, known_form};
 use super::commit::{CommitFailure, unreadable};
 use super::payments::Payments;
+use super::query::IntentQuery;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::AccountRef;
-use crate::routing::{Diagnostics, Program};
+use crate::routing::{Diagnostics, Program, Replay, ReplaySums as Sums};
 use crate::store::{Attention, Index, Precondition, Refusal, Row, RowKey, RowKind};
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
@@ -317,6 +318,37 @@ impl Programs<'_> {
         }
     }
 
+    /// What a program would have done with the tenant's payments of a query: with the facts, rates and fees of each one's
+    /// last confirmation. `progress` is told how many payments were looked at, after each page of them. Payments that were
+    /// never confirmed are passed over.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`]. To go on from there, ask for the days that are left: [`IntentQuery::created`].
+    pub async fn replay(
+        &self,
+        program: &Program,
+        query: IntentQuery,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Replay> {
+        const PAGE: u16 = 100;
+        let mut sums = Sums::default();
+        let (mut looked_at, mut after) = (0, None);
+        loop {
+            let page = self.payments.intents(query.clone()).page(PAGE, after).await?;
+            for intent in &page.items {
+                if let Some(explanation) = intent.routing() {
+                    sums.add(program, explanation);
+                }
+            }
+            looked_at += page.items.len() as u64;
+            progress(looked_at);
+            after = page.next;
+            if after.is_none() {
+                return Ok(sums.done());
+            }
+        }
+    }
+
     fn engine(&self) -> &Inner {
         &self.payments.engine
     }
@@ -354,14 +386,14 @@ pub(crate) struct ProgramCache {
 
 #[derive(Clone, Debug)]
 struct Cached {
-    active: Option<ActiveProgram>,
+    active: Option<Active>,
     /// By the monotonic clock.
     at: Duration,
 }
 
 /// A tenant's active program.
 #[derive(Clone, Debug)]
-pub(crate) struct ActiveProgram {
+pub(crate) struct Active {
     pub(crate) version: u64,
     pub(crate) program: Program,
 }
@@ -395,7 +427,7 @@ impl Inner {
     /// The program that routes a tenant's payments, where the host lets tenants have some. Where the store can't be
     /// read, it is the one that was active last; with none known, the payment is refused rather than routed past its
     /// rules.
-    pub(crate) async fn active_program(&self, tenant: &Tenant) -> Result<Option<ActiveProgram>> {
+    pub(crate) async fn active_program(&self, tenant: &Tenant) -> Result<Option<Active>> {
         let Some(cache) = &self.programs else {
             return Ok(None);
         };
@@ -424,7 +456,7 @@ impl Inner {
         Ok(active)
     }
 
-    async fn read_active(&self, tenant: &Tenant, last: Option<&Cached>) -> Result<Option<ActiveProgram>> {
+    async fn read_active(&self, tenant: &Tenant, last: Option<&Cached>) -> Result<Option<Active>> {
         let shelf: Option<Loaded<ProgramShelf>> = self.load(tenant, shelf_key().id).await?;
         let Some(version) = shelf.and_then(|shelf| shelf.state.active()) else {
             return Ok(None);
@@ -438,7 +470,7 @@ impl Inner {
         if !missing.is_taken() {
             tracing::warn!(%tenant, version, "the active routing program doesn't fit the accounts:\n{missing}");
         }
-        Ok(Some(ActiveProgram { version, program }))
+        Ok(Some(Active { version, program }))
     }
 
     async fn stored_program(&self, tenant: &Tenant, version: u64) -> Result<Program> {

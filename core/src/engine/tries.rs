@@ -116,7 +116,8 @@ fn counted(method: &PaymentMethod) -> Option<(RowKey, CardNetwork)> {
     let card = method.card()?;
     let fingerprint = card.fingerprint.as_ref()?;
     let network = CardNetwork::named(card.network.as_ref()?);
-    let digest = Sha256::digest(fingerprint.as_bytes());
+    // Maestro is under Mastercard's rules, and a card with two networks is counted by each.
+    let digest = Sha256::digest(format!("{network:?} {fingerprint}"));
     let (first, _) = digest.split_at(16);
     let id = Uuid::from_slice(first).ok()?;
     Some((RowKey::new(RowKind::Card, id), network))

@@ -85,11 +85,10 @@ impl Known {
             AuthorizeReport::Pending(..) => self.wait(Waiting { at, action: None }),
             AuthorizeReport::Declined(decline) => {
                 // One decline is kept whatever the order: the one that sorts first.
-                let word = |decline: &crate::Decline| (decline.code, decline.network_code.clone());
                 if self
                     .declined
                     .as_ref()
-                    .is_none_or(|known| word(decline) < word(known))
+                    .is_none_or(|known| decline.rank() < known.rank())
                 {
                     self.declined = Some(decline.clone());
                 }

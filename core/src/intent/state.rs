@@ -15,7 +15,7 @@ use crate::decline::Decline;
 use crate::id::{AccountRef, AttemptId, CaptureId, OperationId, PaymentIntentId, RefundId, SessionId};
 use crate::method::PaymentMethod;
 use crate::money::Money;
-use crate::routing::Explanation;
+use crate::routing::{Explanation, Plan};
 use crate::time::Timestamp;
 
 /// The whole state of an intent, as its row keeps it.
@@ -493,6 +493,16 @@ pub(crate) struct PlanRecord {
     /// Why; of a payment that an older release routed, nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) explanation: Option<Arc<Explanation>>,
+}
+
+impl PlanRecord {
+    pub(crate) fn into_plan(self) -> Plan {
+        Plan {
+            accounts: self.accounts,
+            blocked: None,
+            explanation: self.explanation.map(|why| Box::new(Arc::unwrap_or_clone(why))),
+        }
+    }
 }
 
 /// An account in a routing decision, and why it is there or was left out.

@@ -9,8 +9,8 @@ use super::facts::{FactKind, FactName};
 use super::nearest::nearest;
 use super::reach;
 use super::rule::{
-    Choice, Comparison, Condition, List, MOST_LEVELS, MOST_RULES, Place, Placed, Route, Rules, Target, Test,
-    Value,
+    Choice, Comparison, Condition, List, MOST_LEVELS, MOST_RULES, Place, Placed, Route, Rules, Share, Target,
+    Test, Value,
 };
 use super::values::{Fit, Role, beginning, fit};
 use crate::id::{AccountRef, ConnectorId};
@@ -23,19 +23,23 @@ pub(super) fn check(draft: &mut Draft) -> Vec<Diagnostic> {
         found,
         broken,
         mentioned,
-        unread,
+        faulty,
     } = draft;
     let uses = Uses::of(rules);
     let mut check = Check {
         found: std::mem::take(found),
         within: None,
         lists: rules.lists.iter().map(|list| list.name.value.clone()).collect(),
-        unread,
+        faulty,
     };
     check.names(rules);
     for list in &mut rules.lists {
         check.within = Some(format!("the list `{}`", list.name.value));
+        let before = check.found.len();
         check.list(list, &uses);
+        if check.found.len() > before {
+            check.faulty.insert(list.name.value.clone());
+        }
     }
     if let Some(first) = rules.rules.get(MOST_RULES) {
         check.within = None;
@@ -56,7 +60,7 @@ pub(super) fn check(draft: &mut Draft) -> Vec<Diagnostic> {
     check.route(&rules.otherwise);
     check.unused(rules, &uses, mentioned);
     let Check { mut found, .. } = check;
-    reach::judge(rules, broken, &mut found);
+    reach::judge(rules, broken, faulty, &mut found);
     found
 }
 
@@ -99,13 +103,13 @@ const MOST_COMPARED: usize = 256;
 
 /// Each target of a route, in order.
 fn targets(route: &Route) -> impl Iterator<Item = &Placed<Target>> {
-    let (plain, shares): (&[Placed<Target>], &[(Placed<Target>, Placed<u32>)]) = match &route.choice.value {
+    let (plain, shares): (&[Placed<Target>], &[Share]) = match &route.choice.value {
         Choice::Ordered(targets)
         | Choice::BestSuccessRate(targets)
         | Choice::Cheapest(targets)
-        | Choice::HealthiestFirst(targets) => (targets, &[]),
-        Choice::Split { shares, .. } => (&[], shares),
-        Choice::Block(_) => (&[], &[]),
+        | Choice::HealthiestFirst(targets) => (targets.as_slice(), [].as_slice()),
+        Choice::Split { shares, .. } => ([].as_slice(), shares.as_slice()),
+        Choice::Block(_) => ([].as_slice(), [].as_slice()),
     };
     let shares = shares.iter().map(|(target, _)| target);
     plain.iter().chain(shares).chain(&route.then)
@@ -166,7 +170,7 @@ struct Check<'d> {
     found: Vec<Diagnostic>,
     within: Option<String>,
     lists: HashSet<String>,
-    unread: &'d HashSet<String>,
+    faulty: &'d mut HashSet<String>,
 }
 
 impl Check<'_> {
@@ -370,7 +374,7 @@ impl Check<'_> {
     }
 
     fn list_name(&mut self, name: &Placed<String>) {
-        if self.lists.contains(&name.value) || self.unread.contains(&name.value) {
+        if self.lists.contains(&name.value) || self.faulty.contains(&name.value) {
             return;
         }
         let mut names: Vec<&str> = self.lists.iter().map(String::as_str).collect();
@@ -461,7 +465,13 @@ impl Check<'_> {
         let named = ConnectorId::new(target.connector.as_str()).is_ok();
         if !named || target.account.as_deref() == Some("") {
             let message = format!("{:?} is no connector and no account", target.to_string());
-            let suggestion = "a connector is 1 to 32 of a-z, 0-9, - and _; an account is \"stripe/eu\"";
+            let lower = target.connector.to_ascii_lowercase();
+            let suggestion = match ConnectorId::new(lower.as_str()) {
+                Ok(_) if !named => format!("write \"{lower}\""),
+                Ok(_) | Err(_) => {
+                    "a connector is 1 to 32 of a-z, 0-9, - and _; an account is \"stripe/eu\"".to_owned()
+                }
+            };
             self.tell(Code::MalformedTarget, place, message, suggestion);
         }
     }

@@ -1,16 +1,4 @@
 //! Circuits: whether an account answers at all.
-//!
-//! What isn't executed, and what nobody knows the outcome of, says that a processor is in trouble; a decline of any
-//! kind is an answer, and so a sign of life. A circuit is of an account and a method, since a processor's wallets may be
-//! down while its cards work.
-//!
-//! It opens when failures within a window are as many, and as large a share, as [`CircuitSettings`] says. After a pause
-//! it is half open: a probe may go, so many per interval. The first answer to what was sent after it opened closes it;
-//! a failure of such a one starts the pause again. What was sent before it opened and is answered after changes nothing:
-//! the last approvals before a breakdown don't hide it, and the last timeouts after it don't prolong it.
-//!
-//! Several instances converge: counts add up, and of two turns the later counts. How far they can differ is told at
-//! [`HealthBoard`](super::HealthBoard).
 
 use std::time::Duration;
 
@@ -22,6 +10,18 @@ use crate::error::Fault;
 use crate::time::{Timestamp, duration_ms};
 
 /// Whether an account may be tried.
+///
+/// What isn't executed, and what nobody knows the outcome of, says that a processor is in trouble; a decline of any
+/// kind is an answer, and so a sign of life. A circuit is of an account and a method, since a processor's wallets may be
+/// down while its cards work.
+///
+/// It opens when failures within a window are as many, and as large a share, as [`CircuitSettings`] says. After a pause
+/// it is half open: a probe may go, so many per interval. The first answer to what was sent after it opened closes it;
+/// a failure of such a one starts the pause again. What was sent before it opened and is answered after changes nothing:
+/// the last approvals before a breakdown don't hide it, and the last timeouts after it don't prolong it.
+///
+/// Several instances converge: counts add up, and of two turns the later counts. How far they can differ is told at
+/// [`HealthBoard`](super::HealthBoard).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Circuit {
@@ -132,7 +132,7 @@ impl CircuitSettings {
     }
 
     pub(super) fn tick_ms(&self) -> i64 {
-        millis(self.window) / TICKS as i64
+        millis(self.window) / TICKS
     }
 
     fn tick(&self, at: Timestamp) -> i64 {
@@ -149,29 +149,32 @@ pub(super) fn millis(duration: Duration) -> i64 {
 }
 
 /// How many parts a window has.
-pub(super) const TICKS: usize = 12;
+const TICKS: i64 = 12;
+/// So many that the window before a failure is whole for as long as another window after it.
+pub(super) const KEPT_TICKS: usize = 2 * TICKS as usize;
 
 /// What is known of whether an account answers by a method: what instances count, and what they merge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pulse {
-    pub(super) ticks: Series<Beats, TICKS>,
+    pub(super) ticks: Series<Beats, KEPT_TICKS>,
     /// How many probes went in the newest interval that has any.
     pub(super) probes: Probes,
     /// The last turn: of two at the same time, the one that opens.
     pub(super) turn: Option<Turn>,
-    pub(super) last_failed: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Beats {
     pub(super) answered: u32,
     pub(super) failed: u32,
+    pub(super) last_failed: Option<Timestamp>,
 }
 
 impl Sum for Beats {
     fn add(&mut self, other: &Self) {
         self.answered = self.answered.saturating_add(other.answered);
         self.failed = self.failed.saturating_add(other.failed);
+        self.last_failed = self.last_failed.max(other.last_failed);
     }
 }
 
@@ -201,6 +204,12 @@ pub(super) struct Turn {
     pub(super) to: TurnedTo,
 }
 
+impl Turn {
+    fn is_believed(&self, settings: &CircuitSettings, at: Timestamp) -> bool {
+        self.at <= at.after(settings.pause)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum TurnedTo {
@@ -213,7 +222,6 @@ impl Pulse {
         self.ticks.merge(&other.ticks);
         self.probes.merge(other.probes);
         self.turn = self.turn.max(other.turn);
-        self.last_failed = self.last_failed.max(other.last_failed);
     }
 
     /// Counts an attempt that ended at `at`, and turns the circuit where that, with what others know, says so.
@@ -227,17 +235,16 @@ impl Pulse {
     ) {
         let opened = Pulses::of(self, others).opened(settings, at);
         let sent_since = |opened: Timestamp| at.before(latency) > opened;
-        let beats = if sign.is_answer() {
-            Beats {
+        let beats = match sign.is_answer() {
+            true => Beats {
                 answered: 1,
-                failed: 0,
-            }
-        } else {
-            self.last_failed = self.last_failed.max(Some(at));
-            Beats {
-                answered: 0,
+                ..Beats::default()
+            },
+            false => Beats {
                 failed: 1,
-            }
+                last_failed: Some(at),
+                ..Beats::default()
+            },
         };
         self.ticks.add(settings.tick(at), &beats);
         let turned_to = match opened {
@@ -261,13 +268,20 @@ impl Pulse {
         });
     }
 
-    /// Drops what counts no more, and the turn once it is before `first`.
+    /// Drops what is from before `first`.
     pub(super) fn expire(&mut self, settings: &CircuitSettings, at: Timestamp, first: Timestamp) {
-        self.ticks
-            .drop_before(settings.tick(at).saturating_sub(TICKS as i64 - 1));
+        self.ticks.drop_before(settings.tick(first));
         self.turn = self.turn.filter(|turn| turn.at >= first);
-        self.last_failed = self.last_failed.filter(|last| *last >= first);
         if self.probes.interval < settings.interval(at) {
+            self.probes = Probes::default();
+        }
+    }
+
+    /// Drops what is of a clock gone wrong.
+    pub(super) fn drop_ahead(&mut self, settings: &CircuitSettings, at: Timestamp) {
+        self.ticks.drop_after(settings.tick(at).saturating_add(1));
+        self.turn = self.turn.filter(|turn| turn.is_believed(settings, at));
+        if self.probes.interval > settings.interval(at).saturating_add(1) {
             self.probes = Probes::default();
         }
     }
@@ -317,9 +331,8 @@ impl<'a> Pulses<'a> {
 
     /// Since when it is open. An instance may learn from others that there are enough failures, with no turn of its own.
     fn opened(self, settings: &CircuitSettings, at: Timestamp) -> Option<Timestamp> {
-        // A turn further ahead than a pause is of a clock gone wrong.
-        let believed = |turn: &Turn| turn.at <= at.after(settings.pause);
-        match self.all().filter_map(|pulse| pulse.turn).filter(believed).max() {
+        let turns = self.all().filter_map(|pulse| pulse.turn);
+        match turns.filter(|turn| turn.is_believed(settings, at)).max() {
             Some(Turn {
                 at,
                 to: TurnedTo::Open,
@@ -327,26 +340,36 @@ impl<'a> Pulses<'a> {
             Some(Turn {
                 at: closed,
                 to: TurnedTo::Closed,
-            }) => self.trips(settings, at, Some(settings.tick(closed))),
-            None => self.trips(settings, at, None),
+            }) => self.tripped(settings, at, Some(settings.tick(closed))),
+            None => self.tripped(settings, at, None),
         }
     }
 
-    /// Whether there are failures enough, and when the last was. What falls into the tick of the last closing is taken to
-    /// be from before it.
-    fn trips(self, settings: &CircuitSettings, at: Timestamp, closed: Option<i64>) -> Option<Timestamp> {
-        let now = settings.tick(at);
-        let counts = |tick: i64| (now - TICKS as i64 + 1..=now + 1).contains(&tick) && Some(tick) > closed;
+    /// When the last failure was, if in the window that ends with it failures are enough: it is a failure that opens a
+    /// circuit, and not that answers lie further back. Answers for longer than a window since then mean that all is well.
+    /// What falls into the tick of the last closing is taken to be from before it.
+    fn tripped(self, settings: &CircuitSettings, at: Timestamp, closed: Option<i64>) -> Option<Timestamp> {
+        let now = settings.tick(at).saturating_add(1);
+        let counts = |tick: i64| tick <= now && Some(tick) > closed;
+        let ticks = || {
+            let all = self.all().flat_map(|pulse| pulse.ticks.iter());
+            all.filter(|(tick, _)| counts(*tick))
+        };
+        let newest = ticks().map(|(tick, _)| tick).max()?;
+        let failed = ticks().filter(|(_, beats)| beats.failed > 0);
+        let last = failed.map(|(tick, _)| tick).max()?;
+        if newest - last > TICKS {
+            return None;
+        }
         let mut seen = Beats::default();
-        for (tick, beats) in self.all().flat_map(|pulse| pulse.ticks.iter()) {
-            if counts(tick) {
+        for (tick, beats) in ticks() {
+            if (last - TICKS + 1..=last).contains(&tick) {
                 seen.add(beats);
             }
         }
         let all = u64::from(seen.answered) + u64::from(seen.failed);
         let enough = seen.failed >= settings.least_failures
             && u64::from(seen.failed) * WHOLE_PPM >= all * u64::from(settings.failure_share_ppm);
-        let last = self.all().filter_map(|pulse| pulse.last_failed).max();
-        last.filter(|_at| enough)
+        seen.last_failed.filter(|_at| enough)
     }
 }

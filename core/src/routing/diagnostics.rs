@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::rule::Place;
 use crate::error::{Error, Fault};
 
-/// What is wrong with a program, all of it, in the order of the TOML document or of the pointers into the JSON one. Only a program without errors is taken;
-/// warnings stay with it.
+/// What is wrong with a program, all of it, in the order of the TOML document or of the pointers into the JSON one. Only a
+/// program without errors is taken; warnings stay with it.
 ///
 /// Shown, it is a report for a person: of a TOML document with each line at fault, of a JSON document with pointers, of
 /// a builder with the names of rules.
@@ -17,10 +17,9 @@ use crate::error::{Error, Fault};
 ///
 /// let text = r#"{"version": 1, "name": "eu", "rules": [], "otherwise": {"ordred": ["acme"]}}"#;
 /// let refused = Program::from_json(text).unwrap_err();
-/// let first = refused.iter().next().unwrap();
-/// assert_eq!(first.code(), "unknown_key");
-/// assert_eq!(first.pointer(), Some("/otherwise/ordred"));
-/// assert_eq!(first.suggestion(), Some("write `ordered`"));
+/// let told: Vec<_> = refused.iter().map(|one| (one.code(), one.pointer())).collect();
+/// assert_eq!(told, [("no_route", Some("/otherwise")), ("unknown_key", Some("/otherwise/ordred"))]);
+/// assert_eq!(refused.iter().last().and_then(|one| one.suggestion()), Some("write `ordered`"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics {

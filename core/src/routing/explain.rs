@@ -352,7 +352,9 @@ impl fmt::Display for Explanation {
         if self.circuits == Circuits::AllOpen {
             writeln!(f, "  all circuits were open")?;
         }
-        self.in_order().iter().try_for_each(|one| writeln!(f, "{one}"))
+        self.in_order()
+            .into_iter()
+            .try_for_each(|one| writeln!(f, "{one}"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which accounts a payment may go to, in which order, and why. Pure: facts in, a plan with its reasons out.
 
+mod active;
 mod cascade;
 mod check;
 mod circuit;
@@ -28,6 +29,7 @@ mod split;
 mod tests;
 mod values;
 
+pub use active::ActiveProgram;
 pub use cascade::CascadePolicy;
 pub(crate) use cascade::Cause;
 pub use circuit::{Circuit, CircuitSettings, WhenAllOpen};
@@ -43,6 +45,7 @@ pub use ordered::OrderedRouter;
 pub use plan::{Candidate, FactTexts, Plan, RouteFacts, Router};
 pub use program::{Matched, Program, ProgramBuilder};
 pub use rate::Counts;
+pub(crate) use replay::Sums as ReplaySums;
 pub use replay::{Example, FeeChange, Flow, Replay, replay};
 pub use rule::{
     FactValue, MOST_BYTES, MOST_LEVELS, MOST_RULES, Route, StickyBy, When, amount, attempt, bank, capture,

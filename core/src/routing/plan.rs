@@ -1,13 +1,15 @@
 //! The router port, what it is told and what it answers.
 
 use std::fmt;
+use std::sync::Arc;
 
+use super::active::ActiveProgram;
 use super::circuit::Circuit;
 use super::explain::{ChoiceKind, Circuits, Considered, DecidedBy, Explanation, Kept, KeptFacts, SplitDraw};
 use super::facts::{CardFacts, Country, Facts, Weekday};
 use super::health::{Standing, by_success_rate, healthiest_first};
 use super::program::{Matched, Program};
-use super::rule::{Choice, Placed, StickyBy, Target};
+use super::rule::{Choice, Placed, Share, StickyBy, Target};
 use super::split;
 use crate::decline::DeclineCode;
 use crate::id::{AccountRef, SessionId};
@@ -245,6 +247,20 @@ impl Router for Program {
     }
 }
 
+/// By the program in force when it is asked.
+impl Router for ActiveProgram {
+    fn route(&self, asked: &RouteFacts<'_>) -> Plan {
+        self.current().route(asked)
+    }
+}
+
+/// So that a host keeps a handle: to put another [`ActiveProgram`] in force, say.
+impl<R: Router + ?Sized> Router for Arc<R> {
+    fn route(&self, asked: &RouteFacts<'_>) -> Plan {
+        (**self).route(asked)
+    }
+}
+
 impl Program {
     /// The plan for a payment among these accounts, with its reasons: what a payment like this would do, without one.
     ///
@@ -388,7 +404,7 @@ fn drawn_places(
     matched: &Matched<'_>,
     facts: &Facts<'_>,
     program: &str,
-    shares: &[(Placed<Target>, Placed<u32>)],
+    shares: &[Share],
     sticky_by: StickyBy,
 ) -> Vec<usize> {
     let seed = facts.seed.to_be_bytes();
@@ -433,4 +449,115 @@ fn considered(candidates: &[Candidate], order: &[usize]) -> Vec<Considered> {
         fee: candidate.fee,
     };
     candidates.iter().enumerate().map(considered).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::replay::replay;
+    use super::super::rule::Route;
+    use super::*;
+    use crate::id::ConnectorId;
+    use crate::money;
+
+    const NAMES: [&str; 4] = ["acme", "bank", "stripe", "vault"];
+
+    fn target() -> impl Strategy<Value = String> {
+        let account = proptest::option::of(prop_oneof![Just("eu"), Just("us")]);
+        (0..NAMES.len(), account).prop_map(|(name, account)| match account {
+            Some(account) => format!("{}/{account}", NAMES[name]),
+            None => NAMES[name].to_owned(),
+        })
+    }
+
+    fn targets() -> impl Strategy<Value = Vec<String>> {
+        proptest::collection::btree_set(target(), 1..6).prop_map(|all| all.into_iter().collect())
+    }
+
+    fn route() -> impl Strategy<Value = Route> {
+        let split = proptest::collection::btree_map(target(), 1..100_u32, 1..5);
+        prop_oneof![
+            targets().prop_map(Route::ordered),
+            split.prop_map(|shares| Route::split(shares, StickyBy::Intent)),
+            targets().prop_map(Route::best_success_rate),
+            targets().prop_map(Route::cheapest),
+            targets().prop_map(Route::healthiest_first),
+        ]
+    }
+
+    fn candidate() -> impl Strategy<Value = Candidate> {
+        let circuit = prop_oneof![
+            Just(Circuit::Closed),
+            Just(Circuit::HalfOpen),
+            Just(Circuit::Open {
+                until: Timestamp::from_secs(9)
+            })
+        ];
+        let standing = (proptest::option::of(0..1_000_000_u32), 0..500_u32, circuit);
+        let standing = standing.prop_map(|(rate_ppm, tried, circuit)| Standing {
+            rate_ppm,
+            tried,
+            counts_for: tried,
+            circuit,
+            ..Standing::UNTRIED
+        });
+        let fee = proptest::option::of(0..500_i64);
+        let name = (0..NAMES.len(), prop_oneof![Just("eu"), Just("us")]);
+        (name, proptest::option::of(standing), fee).prop_map(|((name, account), standing, fee)| Candidate {
+            account: AccountRef::new(ConnectorId::from_static(NAMES[name]), account),
+            standing,
+            fee: fee.map(|minor| Money::from_minor(minor, crate::money::Currency::EUR)),
+        })
+    }
+
+    fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
+        proptest::collection::vec(candidate(), 0..8).prop_map(|mut all| {
+            let mut seen = std::collections::BTreeSet::new();
+            all.retain(|one| seen.insert(one.account.clone()));
+            all
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn a_plan_holds_candidates_alone_each_once_open_ones_last_and_replays(
+            route in route(),
+            then in targets(),
+            candidates in candidates(),
+            seed in any::<u64>(),
+        ) {
+            let program = Program::builder("any").otherwise(route.then(then)).unwrap();
+            let facts = Facts { seed, ..Facts::of("acme", money!("9.99 EUR"), crate::MethodKind::CardToken) };
+            let plan = program.plan(&facts, &candidates);
+            let places: Vec<usize> = plan
+                .accounts()
+                .iter()
+                .map(|planned| candidates.iter().position(|one| one.account == planned.account).unwrap())
+                .collect();
+            let distinct: std::collections::BTreeSet<_> = places.iter().collect();
+            prop_assert_eq!(distinct.len(), places.len());
+            let open: Vec<bool> = places.iter().map(|place| candidates[*place].is_open()).collect();
+            prop_assert!(open.is_sorted(), "{open:?}");
+            let why = plan.explanation().unwrap();
+            let all_open = !places.is_empty() && places.iter().all(|place| candidates[*place].is_open());
+            prop_assert_eq!(why.circuits == Circuits::AllOpen, all_open);
+            prop_assert_eq!(why.order(), plan.accounts().iter().map(|one| &one.account).collect::<Vec<_>>());
+            let text = serde_json::to_string(why).unwrap();
+            let read: Explanation = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(&read, why);
+            prop_assert_eq!(replay(&program, [read], |_done| {}).same, 1);
+        }
+    }
+
+    #[test]
+    fn the_days_are_those_of_the_calendar() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        assert_eq!(weekday(at("2026-11-21T23:59:59Z")), Weekday::Saturday);
+        assert_eq!(minutes(at("2026-11-21T23:59:59Z")), 1_439);
+        assert_eq!(weekday(at("1969-12-31T00:00:00Z")), Weekday::Wednesday);
+        assert_eq!(minutes(at("1969-12-31T00:01:00Z")), 1);
+    }
 }

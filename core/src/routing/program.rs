@@ -15,6 +15,38 @@ use crate::hex::hex;
 use crate::id::AccountRef;
 
 /// A routing program: immutable, checked, compiled, and cheap to clone.
+///
+/// # As a document
+///
+/// TOML (with the feature `toml`) and JSON have the same keys:
+///
+/// | key | what it is |
+/// |---|---|
+/// | `version` | 1 |
+/// | `name` | the program's name |
+/// | `lists` | optional: names with arrays of values, which rules share |
+/// | `rules` | optional: an array of rules, the first of which that matches decides |
+/// | `otherwise` | the route of all other payments |
+///
+/// A rule has a `name`, a condition `when` (without one it always matches) and the keys of a route: one of `ordered`,
+/// `best_success_rate`, `cheapest` and `healthiest_first`, each an array of targets; `split`, a table of targets with
+/// their shares, and beside it `sticky_by`, `"intent"` (the default) or `"customer"`; or `block` with a reason. All but
+/// `block` may have `then`, targets for after those. A target is a connector, `"stripe"`, or an account, `"stripe/eu"`.
+///
+/// A condition is a table of facts ([`FactName`](super::FactName)) with what they are tested for, all of which must hold;
+/// `metadata.KEY` is a pair of the host's own. `all` and `any` take arrays of such tables, and `not` takes one.
+///
+/// | test | holds if the fact |
+/// |---|---|
+/// | a value | is that |
+/// | an array of values, or `{ in = […] }` | is one of them |
+/// | `{ in_list = "…" }` | is in the list of that name |
+/// | `{ at_least = …, below = … }`, both or either | is a number or an amount in that range, whose end isn't in it |
+/// | `{ starts_with = "…" }`, or an array of texts | begins with one of them |
+/// | `{ present = true }`, or `false` | is known, or isn't |
+///
+/// Amounts are texts, `"30 EUR"`; times of the day too, `"08:30"`, UTC, and `"24:00"` as an end; other numbers are
+/// integers. Currencies and countries are read in upper and lower case.
 #[derive(Clone, Debug)]
 pub struct Program(Arc<Compiled>);
 

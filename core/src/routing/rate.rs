@@ -87,6 +87,11 @@ impl<T: Sum, const MOST: usize> Series<T, MOST> {
         self.0.retain(|(index, _)| *index >= first);
     }
 
+    /// Drops what is after an index.
+    pub(super) fn drop_after(&mut self, last: i64) {
+        self.0.retain(|(index, _)| *index <= last);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -125,11 +125,14 @@ pub fn replay<E: Borrow<Explanation>>(
     sums.done()
 }
 
+/// In which currency, from where, to where.
+type Way = (Currency, Option<AccountRef>, Option<AccountRef>);
+
 /// A replay while it runs.
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
     pub(crate) replay: Replay,
-    flows: BTreeMap<(Currency, Option<AccountRef>, Option<AccountRef>), (u64, i128)>,
+    flows: BTreeMap<Way, (u64, i128)>,
     fees: BTreeMap<Currency, (u64, i128, i128)>,
 }
 

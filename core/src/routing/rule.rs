@@ -152,10 +152,7 @@ pub(crate) enum Choice {
     /// In this order.
     Ordered(Vec<Placed<Target>>),
     /// One by its share, and the others after it by theirs.
-    Split {
-        shares: Vec<(Placed<Target>, Placed<u32>)>,
-        sticky_by: StickyBy,
-    },
+    Split { shares: Vec<Share>, sticky_by: StickyBy },
     /// The likeliest to be approved first.
     BestSuccessRate(Vec<Placed<Target>>),
     /// The cheapest first.
@@ -165,6 +162,9 @@ pub(crate) enum Choice {
     /// Nowhere; the caller gets the reason.
     Block(Placed<String>),
 }
+
+/// A target of a split, and its weight.
+pub(crate) type Share = (Placed<Target>, Placed<u32>);
 
 /// What a split keeps together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -246,6 +246,10 @@ pub(crate) enum Place {
     /// In a builder: the rule's name says where.
     Built,
     /// Bytes of a TOML document.
+    #[cfg_attr(
+        not(feature = "toml"),
+        allow(dead_code, reason = "there is no TOML without it")
+    )]
     Bytes(std::ops::Range<usize>),
     /// A pointer into a JSON document (RFC 6901).
     Pointer(String),

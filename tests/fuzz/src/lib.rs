@@ -7,6 +7,7 @@ mod actions;
 mod answers;
 mod input;
 mod machines;
+mod programs;
 mod rows;
 mod texts;
 mod webhooks;
@@ -14,6 +15,7 @@ mod webhooks;
 pub use actions::{actions, decided, hold};
 pub use answers::{own_answers, sandbox_answers, stripe_answers};
 pub use machines::{intent_machine, refund_machine, session_machine};
+pub use programs::routing_program;
 pub use rows::{cursor, stored_intent, stored_notice, stored_record, stored_refund, stored_session};
 pub use texts::{currency, idempotency_header, ids, money, new_intent, time};
 pub use webhooks::{inbound, sandbox_webhook, signature, stripe_webhook};
@@ -34,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("new_intent", new_intent),
     ("own_answers", own_answers),
     ("refund_machine", refund_machine),
+    ("routing_program", routing_program),
     ("sandbox_answers", sandbox_answers),
     ("sandbox_webhook", sandbox_webhook),
     ("session_machine", session_machine),

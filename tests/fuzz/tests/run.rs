@@ -39,7 +39,7 @@ macro_rules! targets {
 }
 targets! {
     actions currency cursor idempotency_header ids inbound intent_machine money new_intent own_answers refund_machine
-    sandbox_answers sandbox_webhook session_machine signature stored_intent stored_notice stored_record stored_refund
+    routing_program sandbox_answers sandbox_webhook session_machine signature stored_intent stored_notice stored_record stored_refund
     stored_session stripe_answers stripe_webhook time
 }
 

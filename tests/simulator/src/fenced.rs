@@ -105,7 +105,13 @@ impl std::fmt::Display for ToldLate {
 fn is_an_answer(row: &Row) -> bool {
     match row.index.status.as_str() {
         "not_executed" => false,
-        _ if row.index.parent.is_some_and(|about| about.kind == RowKind::Refund) => learns(&row.body),
+        _ if row
+            .index
+            .parent
+            .is_some_and(|about| about.kind == RowKind::Refund) =>
+        {
+            learns(&row.body)
+        }
         _ => true,
     }
 }

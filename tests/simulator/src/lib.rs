@@ -190,10 +190,11 @@ impl Options {
 
     /// A small world whose decisions are written down.
     pub fn script(script: Script) -> Self {
+        let (seed, payments) = (script.seed(), script.orders());
         Self {
-            payments: script.orders(),
-            script: Some(Arc::new(script.clone())),
-            ..Self::seed(script.seed())
+            payments,
+            script: Some(Arc::new(script)),
+            ..Self::seed(seed)
         }
     }
 }

@@ -112,6 +112,10 @@ impl Asked {
 
 /// Writes the decisions of the first world down.
 fn write_down(asked: &Asked, place: &Path) -> ExitCode {
+    if asked.options.payments > Script::MOST_ORDERS {
+        eprintln!("--record takes --payments of at most {}", Script::MOST_ORDERS);
+        return ExitCode::from(2);
+    }
     let options = Options {
         seed: asked.from,
         ..asked.options.clone()

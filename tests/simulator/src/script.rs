@@ -23,8 +23,6 @@ use crate::schedule::lock;
 
 /// No text is longer: what comes after is left to the seed.
 const LONGEST: usize = 8_192;
-/// A world has no more orders, so that it is over at once.
-const MOST_ORDERS: u32 = 6;
 
 type Decisions = Arc<[Option<u64>]>;
 
@@ -38,6 +36,9 @@ pub struct Script {
 }
 
 impl Script {
+    /// A world has no more orders, so that it is over at once.
+    pub const MOST_ORDERS: u32 = 6;
+
     /// Reads a text of which anything may be wrong.
     pub fn read(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]);
@@ -49,11 +50,12 @@ impl Script {
             decisions.extend(words.map(|word| word.parse::<u64>().ok()));
         }
         let first = |name| streams.get(name).and_then(|numbers| *numbers.first()?);
-        let orders = first("orders").map_or(3, |orders| 1 + (orders.max(1) - 1) % u64::from(MOST_ORDERS));
+        let orders =
+            first("orders").map_or(3, |orders| 1 + (orders.max(1) - 1) % u64::from(Self::MOST_ORDERS));
         Self {
             place: "FILE".to_owned(),
             seed: first("seed").unwrap_or_default(),
-            orders: u32::try_from(orders).unwrap_or(MOST_ORDERS),
+            orders: u32::try_from(orders).unwrap_or(Self::MOST_ORDERS),
             streams: streams
                 .into_iter()
                 .map(|(name, numbers)| (name, numbers.into()))
@@ -183,11 +185,7 @@ impl Record {
 
 impl Decider {
     pub(crate) fn new(seed: u64, script: Option<Arc<Script>>, record: Option<Record>) -> Self {
-        Self {
-            seed,
-            script,
-            record,
-        }
+        Self { seed, script, record }
     }
 
     /// The decisions of this stream, from its beginning.

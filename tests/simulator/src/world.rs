@@ -115,10 +115,7 @@ const REST_MS: u64 = 32 * 3_600_000;
 
 /// Runs one world from its seed.
 pub fn run(options: &Options) -> Outcome {
-    run_as(
-        options,
-        Decider::new(options.seed, options.script.clone(), None),
-    )
+    run_as(options, Decider::new(options.seed, options.script.clone(), None))
 }
 
 /// The same, and writes all its decisions down.

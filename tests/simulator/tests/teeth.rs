@@ -56,6 +56,7 @@ const FOUND_FAST: &[(&str, u64)] = &[
     ("unknown-commit-believed", 3),
     ("event-lost-on-conflict", 1),
     ("key-freed-on-network-error", 3),
+    ("evidence-dropped-on-fenced", 12),
     ("job-gone-when-claimed", 34),
     ("replica-read", 1),
     ("lock-without-fence", 1),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::scene::{AMOUNT, Scene, declined, eur, faulty_fields};
-use crate::id::{ConnectorId, CustomerId};
+use crate::id::{AccountRef, ConnectorId, CustomerId};
 use crate::intent::command::{Command, CommandKind};
 use crate::intent::event::IntentChange;
 use crate::intent::machine::Illegal;
@@ -204,6 +204,36 @@ fn a_page_is_of_https_or_of_this_machine_in_test_mode() {
         (good().return_url("http://shop.example"), "return_url"),
         (good().return_url(long(2_048)), ""),
     ]);
+}
+
+#[test]
+fn what_routing_goes_by_is_what_it_says() {
+    let from = |country: &str| {
+        let mut payer = payer();
+        payer.country = Some(country.to_owned());
+        good().payer(payer)
+    };
+    hold([
+        (good().mcc(0), ""),
+        (good().mcc(9_999), ""),
+        (good().mcc(10_000), "routing.mcc"),
+        (from("fr"), ""),
+        (from("France"), "payer.country"),
+        (from(""), "payer.country"),
+    ]);
+    let account = |connector, name: &str| AccountRef::new(ConnectorId::from_static(connector), name);
+    let connector = Through::from(ConnectorId::from_static("acme"));
+    let one = Through::from(account("acme", "eu"));
+    let named = |through: &Through| {
+        [
+            account("acme", "eu"),
+            account("acme", "us"),
+            account("bank", "eu"),
+        ]
+        .map(|at| through.names(&at))
+    };
+    assert_eq!(named(&connector), [true, true, false]);
+    assert_eq!(named(&one), [true, false, false]);
 }
 
 fn customer() -> CustomerId {

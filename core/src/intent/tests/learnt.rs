@@ -17,6 +17,7 @@ use crate::intent::merge::{Merged, merge};
 use crate::intent::news::{News, Observation, OnLateSuccess, Reading, Source};
 use crate::intent::state::{CompensationStatus, Ended, Known, Mark, OpStage, RefundShare, StepRecord};
 use crate::intent::{AttemptStatus, IntentStatus, OperationKind, OperationStatus, Rest, ReviewReason};
+use crate::retry::{CardNetwork, NetworkAdvice};
 use crate::tenant::Mode;
 use crate::time::Timestamp;
 
@@ -135,13 +136,19 @@ fn one_decline_is_kept_and_it_is_the_first_by_its_words() {
             scene.read(AuthorizeReport::Declined(decline.clone()).into());
         }
         assert_eq!(known(&scene).declined.as_ref(), Some(&low));
-        let other_kind = Decline::new(DeclineCode::LostCard, DeclineKind::Soft, Some("41".to_owned()));
-        scene.read(AuthorizeReport::Declined(other_kind).into());
-        assert_eq!(
-            known(&scene).declined.as_ref(),
-            Some(&low),
-            "of the same words the first stays"
-        );
+    }
+    let soft = Decline::new(DeclineCode::LostCard, DeclineKind::Soft, Some("41".to_owned()));
+    let told = soft
+        .clone()
+        .with_network(NetworkAdvice::of(CardNetwork::Visa).response_code("51"));
+    for (one, other, kept) in [(&low, &soft, &low), (&soft, &told, &told), (&low, &told, &told)] {
+        for order in [[one, other], [other, one]] {
+            let mut scene = Scene::requires_action();
+            for decline in order {
+                scene.read(AuthorizeReport::Declined(decline.clone()).into());
+            }
+            assert_eq!(known(&scene).declined.as_ref(), Some(kept), "whatever the order");
+        }
     }
 }
 

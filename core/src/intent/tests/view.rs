@@ -15,6 +15,8 @@ use crate::intent::{
     AttemptStatus, CaptureMethod, CaptureStatus, Challenge, CompensationStatus, Granted, IntentDetails,
     IntentMode, IntentStatus, OperationKind, OperationStatus, PaymentIntent, Rest, ReviewReason, ThreeDs,
 };
+use crate::method::MethodKind;
+use crate::routing::{Explanation, Facts, Program, Route};
 use crate::tenant::Mode;
 use crate::time::Timestamp;
 
@@ -50,6 +52,7 @@ fn full() -> Scene {
         account: account(),
         reason: "another currency".to_owned(),
     }];
+    state.plan.as_mut().unwrap().explanation = why().map(Arc::new);
     let attempt = &mut state.attempts[0];
     attempt.challenge = Challenge::Required;
     attempt.known.declined = Some(decline(DeclineCode::DoNotHonor));
@@ -64,6 +67,22 @@ fn full() -> Scene {
         open_op: None,
     });
     scene
+}
+
+fn why() -> Option<Explanation> {
+    let program = Program::builder("all")
+        .otherwise(Route::ordered(["acme"]))
+        .unwrap();
+    let facts = Facts::of("merchant", eur(1_000), MethodKind::CardToken);
+    program.plan(&facts, &[]).explanation().cloned()
+}
+
+#[test]
+fn a_plan_is_told_as_it_is_kept() {
+    let scene = full();
+    let plan = scene.state.plan.clone().unwrap().into_plan();
+    assert_eq!(plan.accounts()[0].reason, "the first of the list");
+    assert_eq!((plan.blocked(), plan.explanation()), (None, why().as_ref()));
 }
 
 #[test]
@@ -93,6 +112,8 @@ fn a_payment_shows_what_its_state_says() {
     assert_eq!(intent.review(), Some(ReviewReason::AmountMismatch));
     assert_eq!(intent.route()[0].reason, "the first of the list");
     assert_eq!(intent.left_out()[0].reason, "another currency");
+    assert!(why().is_some());
+    assert_eq!(intent.routing(), why().as_ref());
     assert_eq!(intent.capture_before(), Some(Timestamp::from_secs(70_000)));
     assert_eq!(intent.scheduled_for(), Some(Timestamp::from_secs(60_000)));
     assert_eq!(intent.created_at(), Timestamp::from_secs(1_000));
@@ -143,6 +164,7 @@ fn what_isn_t_there_isn_t_shown() {
     assert_eq!((intent.action_kind(), intent.unknown_operation()), (None, None));
     assert_eq!((intent.review(), intent.capture_before()), (None, None));
     assert_eq!((intent.route(), intent.left_out()), (&[][..], &[][..]));
+    assert_eq!(intent.routing(), None);
     assert_eq!(intent.scheduled_for(), None);
     let mut scene = Scene::manual();
     scene.confirm().unwrap();

@@ -29,8 +29,8 @@ pub(super) struct Draft {
     pub(super) broken: HashSet<usize>,
     /// Lists that are used in what couldn't be read.
     pub(super) mentioned: HashSet<String>,
-    /// Lists that are there, and couldn't be read.
-    pub(super) unread: HashSet<String>,
+    /// Lists that are there, and at fault: nothing follows from their values.
+    pub(super) faulty: HashSet<String>,
 }
 
 impl Draft {
@@ -41,7 +41,7 @@ impl Draft {
             found: Vec::new(),
             broken: HashSet::new(),
             mentioned: HashSet::new(),
-            unread: HashSet::new(),
+            faulty: HashSet::new(),
         }
     }
 }

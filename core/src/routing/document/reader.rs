@@ -24,7 +24,7 @@ const STICKY: [(&str, StickyBy); 2] = [("intent", StickyBy::Intent), ("customer"
 /// Reads a program; `found` is what was wrong with its document.
 pub(super) fn read(root: Node, found: Vec<Diagnostic>) -> Draft {
     let nothing = Rules {
-        name: Placed::built(String::new()),
+        name: unnamed(&root.place),
         lists: Vec::new(),
         rules: Vec::new(),
         otherwise: unread_route(&root.place),
@@ -161,8 +161,6 @@ impl Reader {
                 "name" => {
                     if let Some(name) = self.text(&entry.value, "the program's name") {
                         self.draft.rules.name = name;
-                    } else {
-                        self.draft.rules.name = unnamed(&entry.value.place);
                     }
                 }
                 "lists" => self.lists(&entry.value),
@@ -181,7 +179,6 @@ impl Reader {
         }
         if lacks("name") {
             self.missing(&root.place, "name", "write `name = \"…\"`");
-            self.draft.rules.name = unnamed(&root.place);
         }
         if lacks("otherwise") {
             self.missing(
@@ -208,14 +205,16 @@ impl Reader {
     fn lists(&mut self, node: &Node) {
         for entry in self.table(node, "names with their values").unwrap_or_default() {
             let Some(items) = self.array(&entry.value, "`[\"FR\", \"DE\"]`") else {
-                self.draft.unread.insert(entry.key.clone());
+                self.draft.faulty.insert(entry.key.clone());
                 continue;
             };
             let faults = self.draft.found.len();
             let values = self.values(items);
-            if self.draft.found.len() > faults && values.is_empty() {
-                self.draft.unread.insert(entry.key.clone());
-                continue;
+            if self.draft.found.len() > faults {
+                self.draft.faulty.insert(entry.key.clone());
+                if values.is_empty() {
+                    continue;
+                }
             }
             self.draft.rules.lists.push(List {
                 name: Placed {

@@ -7,10 +7,13 @@ use super::super::diagnostics::{Code, Diagnostic};
 use super::super::rule::Place;
 use super::{Entry, Form, Node};
 
+/// What isn't TOML in so many places isn't meant to be.
+const MOST_ERRORS: usize = 1_000;
+
 /// The tree, and keys that stand twice; or all that isn't TOML.
 pub(super) fn parse(text: &str) -> Result<(Node, Vec<Diagnostic>), Vec<Diagnostic>> {
     let (root, errors) = DeTable::parse_recoverable(text);
-    let found: Vec<Diagnostic> = errors.iter().map(diagnostic).collect();
+    let found: Vec<Diagnostic> = errors.iter().take(MOST_ERRORS).map(diagnostic).collect();
     if found.iter().any(|one| one.code() != Code::DuplicateKey.as_str()) {
         return Err(found);
     }

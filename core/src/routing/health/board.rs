@@ -77,8 +77,8 @@ pub enum Taken {
 /// * each instance may let [`CircuitSettings::probes`](crate::routing::CircuitSettings::probes) through in an interval;
 /// * an instance that dies takes what it had not written with it. Counts are advice: no payment depends on them.
 ///
-/// Clocks of instances should differ by less than a pause of a circuit. Counts from a clock further ahead than a bucket
-/// weigh nothing, and a circuit turned further ahead than a pause isn't believed.
+/// Clocks of instances should differ by less than a pause of a circuit. Counts of a row that lie further ahead than a
+/// bucket are dropped, as is a turn of a circuit further ahead than a pause.
 ///
 /// A dead instance's row fades like all counts. Whoever stores rows may delete those that are older than five half-lives.
 #[derive(Clone, Debug)]
@@ -142,20 +142,23 @@ impl HealthBoard {
         self.own.snapshot(most_bytes)
     }
 
-    /// Takes in a row as it was read.
-    pub fn take(&mut self, instance: InstanceId, row: &HealthSnapshot) -> Taken {
+    /// Takes in a row that was read at `at`.
+    pub fn take(&mut self, instance: InstanceId, row: &HealthSnapshot, at: Timestamp) -> Taken {
         if instance == self.instance {
             if self.own.revision > 0 || row.revision() == 0 {
                 return Taken::NoNewer;
             }
             self.own = row.read(self.own.settings);
+            self.own.drop_ahead(at);
             return Taken::Resumed;
         }
         let known = self.others.get(&instance);
         if known.is_some_and(|known| known.revision >= row.revision()) {
             return Taken::NoNewer;
         }
-        self.others.insert(instance, row.read(self.own.settings));
+        let mut counted = row.read(self.own.settings);
+        counted.drop_ahead(at);
+        self.others.insert(instance, counted);
         self.sum_up();
         Taken::Newer
     }

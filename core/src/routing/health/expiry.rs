@@ -44,6 +44,26 @@ impl Health {
         });
     }
 
+    /// Drops what lies further ahead of `at` than clocks of instances differ, so that it can't push out what doesn't.
+    pub(super) fn drop_ahead(&mut self, at: Timestamp) {
+        let bucket = self.settings.bucket(at).saturating_add(1);
+        let circuit = self.settings.circuit;
+        for counts in self.accounts.values_mut() {
+            counts.all.drop_after(bucket);
+            for counts in counts.methods.values_mut() {
+                counts.all.drop_after(bucket);
+                let later = counts.later.iter_mut();
+                later.for_each(|window| window.drop_after(bucket));
+                counts.pulse.drop_ahead(&circuit, at);
+                for counts in counts.vias.values_mut() {
+                    counts.all.drop_after(bucket);
+                    let each = counts.currencies.values_mut();
+                    each.for_each(|counts| counts.all.drop_after(bucket));
+                }
+            }
+        }
+    }
+
     /// How many of the finest segments it has.
     pub fn segments(&self) -> usize {
         let methods = self

@@ -1,20 +1,4 @@
 //! How well accounts do: approvals, declines, failures and latency, by segments of payments, and whether they answer.
-//!
-//! [`Health`] is a value: it counts what it is told, at the times it is told, and says how an account stands at a time.
-//! Counts lie in buckets of a quarter of a half-life, and a bucket weighs half as much each half-life; after five it is
-//! dropped. Counts of several instances add up: see [`HealthBoard`].
-//!
-//! **Segments.** An attempt counts for its account, method, network (or bank, or scheme) and currency, and for each
-//! coarser level of these. A [`Standing`] is of the finest level that has tries enough, and says which.
-//!
-//! **Rates are of first attempts.** A cascade sends on what others rejected, so that later attempts fare worse wherever
-//! they go. They are counted beside, by account, method and attempt number: [`Health::by_attempt`].
-//!
-//! **A hard decline by the issuer isn't the connector's**: it is neither an approval nor a try of the rate.
-//!
-//! **Memory is bounded.** A segment has 20 buckets at most, a circuit 12. Of the finest segments
-//! [`HealthSettings::most_segments`] are kept, of accounts [`HealthSettings::most_accounts`]: beyond, the eighth goes
-//! that was used least recently. An account keeps what it counted in all, and its circuits, when its segments go.
 
 mod board;
 mod expiry;
@@ -265,7 +249,22 @@ fn via_of(via: Option<&str>) -> &str {
     &via[..via.floor_char_boundary(LONGEST_VIA)]
 }
 
-/// Counts of one instance, or of several added up. See [the module](self).
+/// How well accounts do, by segments of payments: the counts of one instance, or of several added up.
+///
+/// It is a value: it counts what it is told, at the times it is told, and says how an account stands at a time. Counts lie in buckets of a quarter of a half-life, and a bucket weighs half as much each half-life; after five it is
+/// dropped. Counts of several instances add up: see [`HealthBoard`].
+///
+/// **Segments.** An attempt counts for its account, method, network (or bank, or scheme) and currency, and for each
+/// coarser level of these. A [`Standing`] is of the finest level that has tries enough, and says which.
+///
+/// **Rates are of first attempts.** A cascade sends on what others rejected, so that later attempts fare worse wherever
+/// they go. They are counted beside, by account, method and attempt number: [`Health::by_attempt`].
+///
+/// **A hard decline by the issuer isn't the connector's**: it is neither an approval nor a try of the rate.
+///
+/// **Memory is bounded.** A segment has 20 buckets at most, a circuit 12. Of the finest segments
+/// [`HealthSettings::most_segments`] are kept, of accounts [`HealthSettings::most_accounts`]: beyond, the eighth goes
+/// that was used least recently. An account keeps what it counted in all, and its circuits, when its segments go.
 ///
 /// ```
 /// use std::time::Duration;

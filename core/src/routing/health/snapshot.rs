@@ -67,15 +67,14 @@ struct Entry {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct CircuitEntry {
-    /// A row per tick: its age in ticks, how many were answered, how many failed.
+    /// A row per tick: its age in ticks, how many were answered, how many failed, and when the last of these did, in
+    /// milliseconds since 1970-01-01T00:00:00Z.
     #[serde(default)]
     ticks: Vec<Vec<u64>>,
     #[serde(default)]
     probes: (i64, u32),
     #[serde(default, skip_serializing_if = "Option::is_none")]
     turn: Option<Turn>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_failed: Option<Timestamp>,
 }
 
 /// Passes over what can't be read.
@@ -276,7 +275,6 @@ impl HealthSnapshot {
         let tick_ms = settings.circuit.tick_ms().max(1);
         let mut pulse = Pulse {
             turn: circuit.turn,
-            last_failed: circuit.last_failed,
             ..Pulse::default()
         };
         if self.interval_ms == millis(settings.circuit.probe_every) {
@@ -284,9 +282,11 @@ impl HealthSnapshot {
             pulse.probes = Probes { interval, sent };
         }
         for row in &circuit.ticks {
+            let last_failed = row.get(3).and_then(|millis| i64::try_from(*millis).ok());
             let beats = Beats {
                 answered: number(row, 1),
                 failed: number(row, 2),
+                last_failed: last_failed.map(Timestamp::from_millis),
             };
             let index = index_of(row, self.newest_tick, self.tick_ms, tick_ms);
             pulse.ticks.add(index, &beats);
@@ -329,17 +329,22 @@ impl CircuitEntry {
             return None;
         }
         let ticks = pulse.ticks.iter().map(|(tick, beats)| {
-            vec![
+            let mut row = vec![
                 age(newest, tick),
                 u64::from(beats.answered),
                 u64::from(beats.failed),
-            ]
+            ];
+            row.extend(
+                beats
+                    .last_failed
+                    .map(|at| u64::try_from(at.as_millis()).unwrap_or(0)),
+            );
+            row
         });
         Some(Self {
             ticks: ticks.collect(),
             probes: (pulse.probes.interval, pulse.probes.sent),
             turn: pulse.turn,
-            last_failed: pulse.last_failed,
         })
     }
 }

@@ -337,25 +337,25 @@ fn a_row_replaces_the_older_of_its_instance_alone() {
 
     two.record(&sample, at(0));
     let tried = |board: &HealthBoard| board.standing(&visa(&main), at(0)).tried;
-    assert_eq!(two.take(id("one"), &newer), Taken::Newer);
+    assert_eq!(two.take(id("one"), &newer, at(0)), Taken::Newer);
     assert_eq!(tried(&two), 3);
     for row in [&newer, &older] {
-        assert_eq!(two.take(id("one"), row), Taken::NoNewer);
+        assert_eq!(two.take(id("one"), row, at(0)), Taken::NoNewer);
         assert_eq!(tried(&two), 3);
     }
-    assert_eq!(one.take(id("one"), &newer), Taken::NoNewer, "its own");
+    assert_eq!(one.take(id("one"), &newer, at(0)), Taken::NoNewer, "its own");
 
     // The same instance, started anew.
     let mut again = board("one");
-    assert_eq!(again.take(id("one"), &newer), Taken::Resumed);
+    assert_eq!(again.take(id("one"), &newer, at(0)), Taken::Resumed);
     assert_eq!(tried(&again), 2);
     again.record(&sample, at(1));
-    assert_eq!(two.take(id("one"), &again.snapshot(1 << 16)), Taken::Newer);
+    assert_eq!(two.take(id("one"), &again.snapshot(1 << 16), at(9)), Taken::Newer);
     assert_eq!(tried(&two), 4);
     // Started anew without its row: the clock makes its revision higher all the same.
     let mut bare = board("one");
     bare.record(&sample, at(9));
-    assert_eq!(two.take(id("one"), &bare.snapshot(1 << 16)), Taken::Newer);
+    assert_eq!(two.take(id("one"), &bare.snapshot(1 << 16), at(9)), Taken::Newer);
     assert_eq!(tried(&two), 2);
     two.expire(at(600 * MINUTE));
     assert_eq!(two.others().count(), 0);
@@ -408,8 +408,8 @@ fn a_row_of_this_form_is_read_by_all_later_releases() {
         {"connector":"acme","account":"main","rows":[[4,900,3,1],[0,600,1,0,1,0,2]]},
         {"connector":"acme","account":"main","method":"card_token","rows":[[4,900,3,1],[0,600,1,0,1,0,2]],
          "later":[[[0,0,0,0,0,7]],[],[]],
-         "circuit":{"ticks":[[0,2,9]],"probes":[360000000,1],"turn":{"at":"2027-01-15T08:00:00.000Z","to":"open"},
-         "last_failed":"2027-01-15T08:00:00.000Z"}}]}"#;
+         "circuit":{"ticks":[[0,2,9,1800000000000]],"probes":[360000000,1],
+         "turn":{"at":"2027-01-15T08:00:00.000Z","to":"open"}}}]}"#;
     let health = serde_json::from_str::<HealthSnapshot>(row)
         .unwrap()
         .read(HealthSettings::default());
@@ -519,6 +519,25 @@ fn merged(one: &Health, other: &Health) -> Health {
     sum
 }
 
+#[test]
+fn a_row_of_a_clock_gone_wrong_pushes_nothing_out() {
+    let main = account("main");
+    let id = |name: &str| name.parse::<InstanceId>().unwrap();
+    let mut board = HealthBoard::new(id("own"), HealthSettings::default()).unwrap();
+    let mut right = health();
+    count(&mut right, visa(&main), Sign::Approved, 7, 0);
+    let mut wrong = health();
+    for hours in 10..60 {
+        count(&mut wrong, visa(&main), Sign::Unknown, 9, hours * 60 * MINUTE);
+    }
+    board.take(id("right"), &right.snapshot(1 << 16), at(0));
+    board.take(id("wrong"), &wrong.snapshot(1 << 16), at(0));
+    assert_eq!(
+        board.standing(&visa(&main), at(0)),
+        right.standing(&visa(&main), at(0))
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -571,7 +590,7 @@ proptest! {
         for (instance, is_newer) in rows.into_iter().chain(last) {
             let (older, newer) = &parts[instance - 1];
             let row = if is_newer { newer } else { older };
-            board.take(id(instance), &row.snapshot(1 << 20));
+            board.take(id(instance), &row.snapshot(1 << 20), at(12_000));
         }
         let segment = segment(&probe, &accounts);
         let sum = parts.iter().fold(board.own().clone(), |sum, (_, part)| merged(&sum, part));

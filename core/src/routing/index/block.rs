@@ -1,6 +1,8 @@
 //! Bits of 512 clauses, and each distinct block of them once.
 
-use rustc_hash::FxHashMap;
+use std::hash::BuildHasher;
+
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 /// How many clauses' bits stand in a block.
 pub(super) const BLOCK: usize = 512;
@@ -22,6 +24,18 @@ impl Block {
                 _full => u64::MAX,
             }
         }))
+    }
+
+    /// The first 64 bits are these.
+    pub(super) fn narrow(word: u64) -> Self {
+        let mut block = Self([0; WORDS]);
+        block.0[0] = word;
+        block
+    }
+
+    /// The first 64 bits.
+    pub(super) fn word(&self) -> u64 {
+        self.0[0]
     }
 
     pub(super) fn toggle(&mut self, place: usize) {
@@ -60,17 +74,24 @@ impl Block {
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     blocks: Vec<Block>,
-    places: FxHashMap<Block, u32>,
+    /// By hash. Of two blocks with one hash the later is found, and the earlier may come to stand twice, which does no harm.
+    places: FxHashMap<u64, u32>,
     counts: Vec<u32>,
 }
 
 impl Pool {
     pub(super) fn place(&mut self, block: &Block) -> u32 {
-        *self.places.entry(*block).or_insert_with(|| {
-            self.blocks.push(*block);
-            self.counts.push(block.count());
-            u32::try_from(self.blocks.len() - 1).unwrap_or(u32::MAX)
-        })
+        let hash = FxBuildHasher.hash_one(block);
+        if let Some(place) = self.places.get(&hash)
+            && self.blocks[*place as usize] == *block
+        {
+            return *place;
+        }
+        let place = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
+        self.blocks.push(*block);
+        self.counts.push(block.count());
+        self.places.insert(hash, place);
+        place
     }
 
     /// How many bits are set in the block of this place.

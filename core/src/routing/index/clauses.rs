@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::super::facts::FactName;
-use super::super::rule::Condition;
+use super::super::rule::{Comparison, Condition};
 use super::cells::Cells;
 use super::dimension::Dimension;
 
@@ -37,6 +37,15 @@ enum Sense {
     Fails,
 }
 
+impl Sense {
+    fn negated(self) -> Self {
+        match self {
+            Self::Holds => Self::Fails,
+            Self::Fails => Self::Holds,
+        }
+    }
+}
+
 impl Normal<'_, '_> {
     pub(super) fn of(&self, condition: &Condition) -> Clauses {
         self.brought(condition, Sense::Holds)
@@ -45,37 +54,53 @@ impl Normal<'_, '_> {
     /// Negation is moved inwards, by De Morgan's laws, until it is upon a test, whose cells it turns into the others.
     fn brought(&self, condition: &Condition, sense: Sense) -> Clauses {
         match (condition, sense) {
-            (Condition::Not(one), Sense::Holds) => self.brought(one, Sense::Fails),
-            (Condition::Not(one), Sense::Fails) => self.brought(one, Sense::Holds),
+            (Condition::Not(one), sense) => self.brought(one, sense.negated()),
             (Condition::All(all), Sense::Holds) | (Condition::Any(all), Sense::Fails) => {
-                let parts = all.iter().map(|one| self.brought(one, sense));
-                parts.fold(Clauses::always(), |left, right| self.both(left, right))
+                let mut met = Clauses::always();
+                for one in all {
+                    match one {
+                        Condition::Test(comparison) => self.narrow(&mut met, comparison, sense),
+                        Condition::All(_) | Condition::Any(_) | Condition::Not(_) => {
+                            met = self.both(met, self.brought(one, sense));
+                        }
+                    }
+                }
+                met
             }
             (Condition::Any(any), Sense::Holds) | (Condition::All(any), Sense::Fails) => {
                 let parts = any.iter().map(|one| self.brought(one, sense));
                 parts.fold(Clauses::never(), |left, right| self.either(left, right))
             }
             (Condition::Test(comparison), sense) => {
-                let Some(place) = self.places.get(&comparison.fact.value) else {
-                    return Clauses::never();
-                };
-                let cells = self.dimensions[*place].passing(&comparison.test);
-                let cells = match sense {
-                    Sense::Holds => cells,
-                    Sense::Fails => cells.others(self.dimensions[*place].size()),
-                };
-                self.within(*place, cells)
+                let mut met = Clauses::always();
+                self.narrow(&mut met, comparison, sense);
+                met
             }
         }
     }
 
-    fn within(&self, place: usize, cells: Cells) -> Clauses {
+    /// Leaves where a comparison holds, or fails, too.
+    fn narrow(&self, clauses: &mut Clauses, comparison: &Comparison, sense: Sense) {
+        let Some(place) = self.places.get(&comparison.fact.value).copied() else {
+            return clauses.all.clear();
+        };
+        let dimension = &self.dimensions[place];
+        let passing = dimension.passing(&comparison.test);
+        let cells = match sense {
+            Sense::Holds => passing,
+            Sense::Fails => passing.others(dimension.size()),
+        };
         if cells.is_empty() {
-            Clauses::never()
-        } else if cells.is_all(self.dimensions[place].size()) {
-            Clauses::always()
+            clauses.all.clear();
+        } else if cells.is_all(dimension.size()) {
+        } else if let [only] = clauses.all.as_mut_slice() {
+            if !meet(only, place, cells) {
+                clauses.all.clear();
+            }
         } else {
-            Clauses::exactly(vec![vec![(place, cells)]])
+            clauses
+                .all
+                .retain_mut(|clause| meet(clause, place, cells.clone()));
         }
     }
 
@@ -99,7 +124,11 @@ impl Normal<'_, '_> {
         };
         for one in &left.all {
             for other in &right.all {
-                if let Some(clause) = meet(one, other) {
+                let mut clause = one.clone();
+                if other
+                    .iter()
+                    .all(|(place, cells)| meet(&mut clause, *place, cells.clone()))
+                {
                     self.add(&mut both, clause);
                 }
             }
@@ -148,49 +177,32 @@ impl Normal<'_, '_> {
 }
 
 impl Clauses {
-    fn exactly(all: Vec<Clause>) -> Self {
-        Self { all, exact: true }
-    }
-
     fn always() -> Self {
-        Self::exactly(vec![Clause::new()])
+        Self {
+            all: vec![Clause::new()],
+            exact: true,
+        }
     }
 
     fn never() -> Self {
-        Self::exactly(Vec::new())
+        Self {
+            all: Vec::new(),
+            exact: true,
+        }
     }
 }
 
-/// The clause that holds where both do, if there is such a place.
-fn meet(one: &Clause, other: &Clause) -> Option<Clause> {
-    let mut met = Clause::with_capacity(one.len() + other.len());
-    let (mut left, mut right) = (one.iter().peekable(), other.iter().peekable());
-    loop {
-        let (place, cells) = match (left.peek(), right.peek()) {
-            (Some((fact, cells)), Some((same, others))) if fact == same => {
-                let both = cells.and(others);
-                left.next();
-                right.next();
-                (*fact, both)
-            }
-            (Some((fact, cells)), Some((later, _))) if fact < later => {
-                left.next();
-                (*fact, cells.clone())
-            }
-            (_, Some((fact, cells))) => {
-                right.next();
-                (*fact, cells.clone())
-            }
-            (Some((fact, cells)), None) => {
-                left.next();
-                (*fact, cells.clone())
-            }
-            (None, None) => return Some(met),
-        };
-        if cells.is_empty() {
-            return None;
+/// Leaves of a clause where a fact is in these cells, too; whether anything is left.
+fn meet(clause: &mut Clause, place: usize, cells: Cells) -> bool {
+    match clause.binary_search_by_key(&place, |(fact, _)| *fact) {
+        Ok(at) => {
+            clause[at].1 = clause[at].1.and(&cells);
+            !clause[at].1.is_empty()
         }
-        met.push((place, cells));
+        Err(at) => {
+            clause.insert(at, (place, cells));
+            true
+        }
     }
 }
 

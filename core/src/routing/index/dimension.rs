@@ -6,7 +6,7 @@ use super::super::facts::{Country, FactKind, FactName};
 use super::super::rule::{MoneyValue, Test, Value};
 use super::Lists;
 use super::cells::{Cells, Run};
-use super::lookup::{By, Lookup};
+use super::lookup::{By, Lookup, Numbers};
 use super::scalars::{PLAIN, Scalar, ScalarCells};
 use super::texts::TextCells;
 
@@ -178,11 +178,13 @@ impl<'r> Dimension<'r> {
             (Domain::Texts(texts), FactKind::Text | FactKind::Amount | FactKind::Number(..)) => {
                 By::Text(texts.lookup(row))
             }
-            (Domain::Scalars(scalars), FactKind::Amount) => By::Amount(scalars.lookup(row)),
+            (Domain::Scalars(scalars), FactKind::Number(_, most)) => {
+                By::Number(Numbers::new(scalars.lookup(row), most))
+            }
             (
                 Domain::Scalars(scalars),
-                FactKind::Number(..) | FactKind::Text | FactKind::Country | FactKind::Word(_),
-            ) => By::Number(scalars.lookup(row)),
+                FactKind::Amount | FactKind::Text | FactKind::Country | FactKind::Word(_),
+            ) => By::Amount(scalars.lookup(row)),
         };
         Lookup {
             fact: self.fact.clone(),

@@ -1,5 +1,7 @@
 //! From a payment's fact to the row of bits for it.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashMap;
 
 use super::super::facts::{FactName, Facts};
@@ -18,7 +20,7 @@ pub(super) struct Lookup {
 pub(super) enum By {
     /// The word's place in its vocabulary.
     Place(Box<[u32]>),
-    Number(Scalars),
+    Number(Numbers),
     Amount(Scalars),
     Text(Texts),
 }
@@ -32,7 +34,7 @@ impl Lookup {
                 .code(&self.fact)
                 .and_then(|place| rows.get(usize::from(place)).copied()),
             By::Text(texts) => facts.text(&self.fact).map(|text| texts.row(text)),
-            By::Number(scalars) => facts.number(&self.fact).map(|number| scalars.row(PLAIN, number)),
+            By::Number(numbers) => facts.number(&self.fact).map(|number| numbers.row(number)),
             By::Amount(scalars) => Some(scalars.row(facts.amount.currency().place(), facts.amount.minor())),
         };
         row.unwrap_or(self.absent)
@@ -58,6 +60,9 @@ pub(super) struct Span {
 }
 
 impl Scalars {
+    /// Up to how many bounds are counted through: processors do it faster than to wait for each half's answer.
+    const FEW: usize = 8;
+
     pub(super) fn new(spans: Box<[Option<Span>]>, cuts: Box<[i64]>, rows: Box<[u32]>, other: u32) -> Self {
         Self {
             spans,
@@ -68,12 +73,50 @@ impl Scalars {
     }
 
     #[inline]
-    fn row(&self, scale: u16, value: i64) -> u32 {
+    pub(super) fn row(&self, scale: u16, value: i64) -> u32 {
         let Some(Some(span)) = self.spans.get(usize::from(scale)) else {
             return self.other;
         };
         let cuts = &self.cuts[span.from as usize..span.to as usize];
-        self.rows[span.rows as usize + cuts.partition_point(|cut| *cut <= value)]
+        let before = if cuts.len() <= Self::FEW {
+            cuts.iter().map(|cut| usize::from(*cut <= value)).sum()
+        } else {
+            cuts.partition_point(|cut| *cut <= value)
+        };
+        self.rows[span.rows as usize + before]
+    }
+}
+
+/// Rows of plain numbers: those that are small, each by itself; the others by the bounds.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    small: Box<[u32]>,
+    scalars: Scalars,
+}
+
+impl Numbers {
+    /// The most small numbers: all trades (MCC) and all minutes of a day are among them.
+    const MOST: i64 = 10_000;
+
+    /// `most`: the largest number that the fact can be, by its kind.
+    pub(super) fn new(scalars: Scalars, most: i64) -> Self {
+        let small = match scalars.cuts.len() {
+            ..=Scalars::FEW => 0,
+            _many => (most + 1).min(Self::MOST),
+        };
+        Self {
+            small: (0..small).map(|number| scalars.row(PLAIN, number)).collect(),
+            scalars,
+        }
+    }
+
+    #[inline]
+    fn row(&self, number: i64) -> u32 {
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        match self.small.get(place) {
+            Some(row) => *row,
+            None => self.scalars.row(PLAIN, number),
+        }
     }
 }
 
@@ -101,18 +144,78 @@ impl Texts {
     }
 }
 
-/// Rows by beginning: the texts from which on the row is another, in order. Their first eight bytes stand by themselves,
-/// as numbers, so that a search compares texts only where those are the same.
+/// Rows by beginning.
 #[derive(Debug)]
-pub(super) struct Beginnings {
+pub(super) enum Beginnings {
+    /// No beginning is named.
+    None(u32),
+    /// Beginnings of up to eight bytes and of few lengths, as those of card numbers are: the longest that a text has.
+    Lengths {
+        /// The longest first, each with the beginnings of that length.
+        lengths: Box<[(usize, FxHashMap<u64, u32>)]>,
+        other: u32,
+    },
+    /// The texts from which on the row is another, in order.
+    Cuts(Cuts),
+}
+
+impl Beginnings {
+    /// At most as many tables are tried.
+    const MOST_LENGTHS: usize = 4;
+
+    /// `rows`: of each beginning, the empty one included. `cuts`: the texts in order from which on the row is another.
+    pub(super) fn new(rows: &[(&str, u32)], cuts: impl Iterator<Item = (Box<[u8]>, u32)>) -> Self {
+        let mut lengths: BTreeMap<usize, FxHashMap<u64, u32>> = BTreeMap::new();
+        for (beginning, row) in rows {
+            let table = lengths.entry(beginning.len()).or_default();
+            table.insert(head(beginning.as_bytes()), *row);
+        }
+        let other = lengths
+            .remove(&0)
+            .and_then(|row| row.get(&0).copied())
+            .unwrap_or_default();
+        match lengths.last_key_value() {
+            None => Self::None(other),
+            Some((..=8, _)) if lengths.len() <= Self::MOST_LENGTHS => Self::Lengths {
+                lengths: lengths.into_iter().rev().collect(),
+                other,
+            },
+            Some(_) => Self::Cuts(Cuts::new(cuts)),
+        }
+    }
+
+    #[inline]
+    fn row(&self, text: &[u8]) -> u32 {
+        match self {
+            Self::None(row) => *row,
+            Self::Lengths { lengths, other } => {
+                let whole = head(text);
+                for (length, rows) in lengths {
+                    let beginning = whole & u64::MAX << (64 - 8 * length);
+                    if text.len() >= *length
+                        && let Some(row) = rows.get(&beginning)
+                    {
+                        return *row;
+                    }
+                }
+                *other
+            }
+            Self::Cuts(cuts) => cuts.row(text),
+        }
+    }
+}
+
+/// Rows by texts in order, of which the first is the empty one. Their first eight bytes stand by themselves, as numbers, so
+/// that a search compares texts only where those are the same.
+#[derive(Debug)]
+pub(super) struct Cuts {
     heads: Box<[u64]>,
     cuts: Box<[Box<[u8]>]>,
     rows: Box<[u32]>,
 }
 
-impl Beginnings {
-    /// The first is the empty text.
-    pub(super) fn new(cuts: impl Iterator<Item = (Box<[u8]>, u32)>) -> Self {
+impl Cuts {
+    fn new(cuts: impl Iterator<Item = (Box<[u8]>, u32)>) -> Self {
         let (cuts, rows): (Vec<_>, Vec<_>) = cuts.unzip();
         Self {
             heads: cuts.iter().map(|cut| head(cut)).collect(),
@@ -121,17 +224,12 @@ impl Beginnings {
         }
     }
 
-    #[inline]
     fn row(&self, text: &[u8]) -> u32 {
-        if let [row] = *self.rows {
-            return row;
-        }
         let head = head(text);
-        let mut end = self.heads.partition_point(|one| *one <= head);
-        while end > 1 && self.heads[end - 1] == head && *self.cuts[end - 1] > *text {
-            end -= 1;
-        }
-        self.rows[end.saturating_sub(1)]
+        let end = self.heads.partition_point(|one| *one <= head);
+        let from = self.heads[..end].partition_point(|one| *one < head);
+        let before = from + self.cuts[from..end].partition_point(|cut| **cut <= *text);
+        self.rows[before.saturating_sub(1)]
     }
 }
 
@@ -169,7 +267,7 @@ mod tests {
     #[test]
     fn texts_that_share_eight_bytes_are_told_apart() {
         let cuts = ["", "abcdefgh", "abcdefghb", "abcdefghd", "abd"];
-        let rows = Beginnings::new(
+        let rows = Cuts::new(
             cuts.iter()
                 .zip(0..)
                 .map(|(cut, row)| (cut.as_bytes().into(), row)),

@@ -52,6 +52,8 @@ mod sweep;
 mod tests;
 mod texts;
 
+use std::cmp::Reverse;
+
 use rustc_hash::FxHashMap;
 
 use super::facts::Facts;
@@ -61,7 +63,7 @@ use cells::Cells;
 use clauses::{Normal, Places};
 use dimension::Dimension;
 use lookup::Lookup;
-use sweep::sweep;
+use sweep::{Swept, sweep};
 
 /// How many clauses a rule may become.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +95,8 @@ pub(crate) struct Index {
     plans: Box<[Plan]>,
     steps: Box<[Step]>,
     clauses: Box<[Meaning]>,
+    /// Of a program of up to 64 clauses, instead of blocks: each row's bits.
+    narrow: Box<[u64]>,
 }
 
 /// How 512 clauses are decided.
@@ -185,7 +189,7 @@ impl Index {
                 )
             })
             .collect();
-        facts.sort_by_key(|(_, swept)| std::cmp::Reverse(swept.columns.len()));
+        facts.sort_by_key(|(_, swept)| (Reverse(swept.columns.len()), swept.density.first().copied()));
         let mut steps: Vec<Vec<(u64, Step)>> = Vec::new();
         steps.resize_with(clauses.len().div_ceil(BLOCK), Vec::new);
         for (lookup, (_, swept)) in (0..).zip(&facts) {
@@ -202,44 +206,75 @@ impl Index {
                 steps: end,
             }
         };
+        let plans = steps.iter_mut().enumerate().map(plan).collect();
+        let lookup = |(dimension, swept): &(&Dimension<'_>, Swept)| {
+            dimension.lookup(|position| swept.rows[position as usize])
+        };
+        let blocks = pool.into_blocks();
+        let narrow = match clauses.len() {
+            1..=64 => rows.iter().map(|place| blocks[*place as usize].word()).collect(),
+            _other => Box::default(),
+        };
         Self {
-            plans: steps.iter_mut().enumerate().map(plan).collect(),
+            plans,
             steps: steps.into_iter().flatten().map(|(_, step)| step).collect(),
-            lookups: facts
-                .iter()
-                .map(|(dimension, swept)| dimension.lookup(|position| swept.rows[position as usize]))
-                .collect(),
+            lookups: facts.iter().map(lookup).collect(),
             rows: rows.into(),
-            blocks: pool.into_blocks(),
+            blocks,
             clauses: clauses.into(),
+            narrow,
         }
     }
 
     /// The first rule whose condition holds; `None`: the default. It allocates nothing.
     pub(crate) fn first(&self, rules: &Rules, facts: &Facts<'_>) -> Option<usize> {
-        let mut kept = [None; KEPT];
+        if !self.narrow.is_empty() {
+            return self.first_of_few(rules, facts);
+        }
+        let mut kept = [u32::MAX; KEPT];
+        let mut row = |lookup: usize| match kept.get_mut(lookup) {
+            Some(kept) if *kept == u32::MAX => {
+                *kept = self.lookups[lookup].row(facts);
+                *kept
+            }
+            Some(kept) => *kept,
+            None => self.lookups[lookup].row(facts),
+        };
         let mut from = 0;
         for (plan, clauses) in self.plans.iter().zip(self.clauses.chunks(BLOCK)) {
-            let mut standing = plan.all;
             let steps = &self.steps[from..plan.steps as usize];
             from = plan.steps as usize;
-            for step in steps {
-                let lookup = step.lookup as usize;
-                let row = match kept.get_mut(lookup) {
-                    Some(kept) => *kept.get_or_insert_with(|| self.lookups[lookup].row(facts)),
-                    None => self.lookups[lookup].row(facts),
-                };
-                let block = self.rows[(row + step.column) as usize];
-                standing.keep(&self.blocks[block as usize]);
-                if standing.is_empty() {
-                    break;
-                }
-            }
+            let standing = self.standing(plan, steps, &mut row);
             if let Some(rule) = first_of(standing, clauses, rules, facts) {
                 return Some(rule);
             }
         }
         None
+    }
+
+    fn first_of_few(&self, rules: &Rules, facts: &Facts<'_>) -> Option<usize> {
+        let mut standing = u64::MAX >> (64 - self.clauses.len());
+        for lookup in &self.lookups {
+            standing &= self.narrow[lookup.row(facts) as usize];
+            if standing == 0 {
+                return None;
+            }
+        }
+        first_of(Block::narrow(standing), &self.clauses, rules, facts)
+    }
+
+    /// The clauses of a block that a payment leaves standing, whose rows `row` says.
+    #[inline]
+    fn standing(&self, plan: &Plan, steps: &[Step], mut row: impl FnMut(usize) -> u32) -> Block {
+        let mut standing = plan.all;
+        for step in steps {
+            let block = self.rows[(row(step.lookup as usize) + step.column) as usize];
+            standing.keep(&self.blocks[block as usize]);
+            if standing.is_empty() {
+                break;
+            }
+        }
+        standing
     }
 }
 

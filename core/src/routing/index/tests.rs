@@ -6,6 +6,7 @@ use crate::decline::DeclineCode;
 use crate::intent::{CaptureMethod, IntentMode, Metadata, MitReason};
 use crate::method::MethodKind;
 use crate::money::{Currency, Money};
+use crate::routing;
 use crate::routing::facts::{CardType, FactKind, FactName, Weekday};
 use crate::routing::rule::{List, MoneyValue, Route, Rule, Test, When};
 
@@ -241,7 +242,7 @@ fn text(draw: &mut Draw) -> Option<String> {
     }
 }
 
-fn country(draw: &mut Draw) -> Option<crate::routing::facts::Country> {
+fn country(draw: &mut Draw) -> Option<routing::Country> {
     (!draw.one_in(4)).then(|| draw.of(COUNTRIES).parse().unwrap())
 }
 
@@ -317,4 +318,225 @@ fn large_programs_decide_as_the_interpreter() {
         asked.matched > asked.pairs / 4 && asked.beyond_the_third > asked.matched / 2,
         "{asked:?}"
     );
+}
+
+/// Whether a rule takes each of these.
+fn taken<'a>(when: When, facts: impl IntoIterator<Item = Facts<'a>>) -> Vec<bool> {
+    let rules = rules_of(vec![when.0], Vec::new());
+    let index = Index::compile(&rules);
+    let decided = facts.into_iter().map(|facts| {
+        let first = index.first(&rules, &facts);
+        assert_eq!(first, rules.first(&facts));
+        first.is_some()
+    });
+    decided.collect()
+}
+
+fn of_amount(minor: i64, currency: Currency) -> Facts<'static> {
+    Facts::of("acme", Money::from_minor(minor, currency), MethodKind::CardToken)
+}
+
+#[test]
+fn a_range_holds_from_its_start_up_to_its_end() {
+    let euros = |minor| Money::from_minor(minor, Currency::EUR);
+    let within = routing::amount().within(euros(1_000)..euros(2_000));
+    let payments =
+        [999, 1_000, 1_999, 2_000, i64::MIN, i64::MAX].map(|minor| of_amount(minor, Currency::EUR));
+    assert_eq!(
+        taken(within.clone(), payments),
+        [false, true, true, false, false, false]
+    );
+    let others = [Currency::USD, Currency::ALL[0], Currency::ZWG].map(|currency| of_amount(1_000, currency));
+    assert_eq!(taken(within.clone(), others), [false; 3]);
+    assert_eq!(taken(within.negated(), others), [true; 3]);
+    let most = routing::amount().is(euros(i64::MAX));
+    let payments = [
+        (i64::MAX, Currency::EUR),
+        (i64::MAX - 1, Currency::EUR),
+        (i64::MIN, Currency::GBP),
+    ];
+    assert_eq!(
+        taken(most, payments.map(|(minor, currency)| of_amount(minor, currency))),
+        [true, false, false]
+    );
+}
+
+#[test]
+fn a_number_beyond_its_kind_is_compared_too() {
+    let mcc = |mcc| {
+        let mut facts = of_amount(1, Currency::EUR);
+        facts.mcc = mcc;
+        facts
+    };
+    let many = (0..40).map(|place| place * 100).collect::<Vec<u16>>();
+    let when = routing::mcc().is_in(many).or(routing::mcc().at_least(9_999));
+    let payments = [
+        Some(0),
+        Some(1),
+        Some(3_900),
+        Some(9_998),
+        Some(9_999),
+        Some(10_000),
+        Some(u16::MAX),
+        None,
+    ];
+    assert_eq!(
+        taken(when, payments.map(mcc)),
+        [true, false, true, false, true, true, true, false]
+    );
+}
+
+#[test]
+fn a_beginning_holds_for_the_texts_that_have_it() {
+    let bins = [
+        "4", "41", "41111", "411111", "41111111", "411112", "42", "5", "", "41110",
+    ];
+    let payments = bins.map(|bin| {
+        let mut facts = of_amount(1, Currency::EUR);
+        facts.card.bin = Some(bin);
+        facts
+    });
+    let when = routing::card_bin().starts_with_one_of(["41111", "5", "411112"]);
+    let wanted = bins.map(|bin| bin.starts_with("41111") || bin.starts_with('5'));
+    assert_eq!(taken(when.clone(), payments), wanted);
+    let except = when.clone().except(routing::card_bin().starts_with("411112"));
+    let wanted = bins.map(|bin| wanted[place(&bins, bin)] && bin != "411112");
+    assert_eq!(taken(except, payments), wanted);
+    assert_eq!(taken(routing::card_bin().starts_with(""), payments), [true; 10]);
+    assert_eq!(
+        taken(routing::card_bin().starts_with("4111111111"), payments),
+        [false; 10]
+    );
+    assert_eq!(taken(when, [of_amount(1, Currency::EUR)]), [false]);
+}
+
+fn place(all: &[&str], one: &str) -> usize {
+    all.iter().position(|other| *other == one).unwrap()
+}
+
+fn any_of(count: usize, when: impl FnMut(usize) -> When) -> When {
+    (0..count).map(when).reduce(When::or).unwrap()
+}
+
+/// Each combination of (card or wallet) and (euro or dollar) and … would be a clause.
+#[test]
+fn a_condition_of_too_many_clauses_is_asked_itself() {
+    let pairs = |count: usize| {
+        let pair = |key: usize| {
+            let name = |side: &str| routing::metadata(&format!("{side}{key}")).is_present();
+            name("left").or(name("right"))
+        };
+        (0..count).map(pair).reduce(When::and).unwrap()
+    };
+    for (count, clauses, certainty) in [(4, 16, Certainty::Holds), (5, 8, Certainty::Perhaps)] {
+        let rules = rules_of(vec![pairs(count).0, pairs(1).0], Vec::new());
+        let index = Index::compile(&rules);
+        assert_eq!(index.clauses[0].certainty, certainty);
+        assert!(
+            index.clauses.len() <= clauses + 2 && index.clauses.len() > 2,
+            "{}",
+            index.clauses.len()
+        );
+        let metadata: Metadata = (0..count)
+            .map(|key| (format!("right{key}"), String::new()))
+            .collect();
+        let mut missing = metadata.clone();
+        missing.remove("right1");
+        for (metadata, decided) in [(metadata, Some(0)), (missing, Some(1)), (Metadata::new(), None)] {
+            let mut facts = of_amount(1, Currency::EUR);
+            facts.metadata = Some(&metadata);
+            assert_eq!(index.first(&rules, &facts), decided);
+        }
+    }
+}
+
+#[test]
+fn alternatives_of_one_fact_are_one_clause() {
+    let trades = |from: u16| any_of(50, |place| routing::mcc().is(from + place as u16));
+    let same = |trade: u16| {
+        routing::currency()
+            .is(Currency::EUR)
+            .and(routing::mcc().is(trade))
+    };
+    let rules = rules_of(
+        vec![trades(0).0, trades(500).and(trades(520)).0, same(7).or(same(9)).0],
+        Vec::new(),
+    );
+    let index = Index::compile(&rules);
+    assert_eq!(index.clauses.len(), 3);
+    assert!(
+        index
+            .clauses
+            .iter()
+            .all(|clause| clause.certainty == Certainty::Holds)
+    );
+}
+
+#[test]
+fn rules_after_one_for_every_payment_are_left_out() {
+    let euro = routing::currency().is(Currency::EUR);
+    let rules = rules_of(
+        vec![euro.clone().0, When::always().0, euro.negated().0],
+        Vec::new(),
+    );
+    assert_eq!(Index::compile(&rules).clauses.len(), 2);
+}
+
+/// Memory goes with what rules name: each value that is named changes a block or two where it begins and ends.
+#[test]
+fn ten_thousand_rules_take_little_memory() {
+    const RULES: usize = 10_000;
+    let rule = |place: usize| {
+        let bins: Vec<String> = (0..3)
+            .map(|bin| format!("{}", 400_000 + place * 3 + bin))
+            .collect();
+        let bins = routing::card_bin().starts_with_one_of(bins.iter().map(String::as_str));
+        let trade = routing::mcc().is((place % 900) as u16);
+        let minor = |units: usize| Money::from_minor((place + units) as i64, Currency::EUR);
+        bins.and(trade)
+            .and(routing::amount().within(minor(0)..minor(5_000)))
+            .0
+    };
+    let index = Index::compile(&rules_of((0..RULES).map(rule).collect(), Vec::new()));
+    let (edges, blocks) = (RULES * (3 + 1 + 1) * 2, RULES.div_ceil(BLOCK));
+    assert!(
+        index.blocks.len() <= edges + 3 * blocks,
+        "{} blocks",
+        index.blocks.len()
+    );
+    let cells = RULES * 3 + 900 + RULES * 2 + 10;
+    assert!(index.rows.len() <= cells * blocks, "{} places", index.rows.len());
+    let bytes = index.blocks.len() * size_of::<Block>() + index.rows.len() * size_of::<u32>();
+    assert!(bytes < 8 << 20, "{bytes} bytes");
+}
+
+#[test]
+fn a_list_costs_its_values_once() {
+    const RULES: usize = 5_000;
+    let values = (0..5_000).map(|value| Placed::built(Value::Text(format!("customer-{value}"))));
+    let list = List {
+        name: Placed::built("trusted".to_owned()),
+        values: values.collect(),
+    };
+    let rule = |place: usize| {
+        let trade = routing::mcc().is((place % 900) as u16);
+        trade.and(routing::customer().in_list("trusted")).0
+    };
+    let rules = rules_of((0..RULES).map(rule).collect(), vec![list]);
+    let index = Index::compile(&rules);
+    let columns = RULES.div_ceil(BLOCK);
+    assert!(
+        index.rows.len() <= (900 * 2 + 10) * columns,
+        "{} places",
+        index.rows.len()
+    );
+    for (customer, decided) in [
+        ("customer-4711", Some(7)),
+        ("customer-", None),
+        ("customer-5000", None),
+    ] {
+        let mut facts = of_amount(1, Currency::EUR);
+        (facts.mcc, facts.customer) = (Some(7), Some(customer));
+        assert_eq!(index.first(&rules, &facts), decided);
+    }
 }

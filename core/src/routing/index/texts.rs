@@ -91,8 +91,10 @@ impl<'r> TextCells<'r> {
     /// Where each text's row is, of what `row` says of the cells.
     pub(super) fn lookup(&self, row: impl Fn(u32) -> u32) -> Texts {
         let exact = self.exact.iter().map(|(text, cell)| ((*text).into(), row(*cell)));
+        let beginnings = self.beginnings.iter().map(|(text, run)| (*text, row(run.0)));
+        let beginnings: Vec<(&str, u32)> = beginnings.collect();
         let cuts = self.cuts.iter().map(|(from, cell)| (from.clone(), row(*cell)));
-        Texts::new(exact.collect(), Beginnings::new(cuts))
+        Texts::new(exact.collect(), Beginnings::new(&beginnings, cuts))
     }
 }
 

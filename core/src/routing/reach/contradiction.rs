@@ -12,8 +12,12 @@ use crate::routing::rule::{Condition, MoneyValue, Placed, Rules, Test, Value};
 pub(super) struct Lists<'r>(HashMap<&'r str, Values<'r>>);
 
 impl<'r> Lists<'r> {
-    pub(super) fn of(rules: &'r Rules) -> Self {
-        let lists = rules.lists.iter();
+    /// Those that aren't `faulty`.
+    pub(super) fn of(rules: &'r Rules, faulty: &HashSet<String>) -> Self {
+        let lists = rules
+            .lists
+            .iter()
+            .filter(|list| !faulty.contains(&list.name.value));
         Self(
             lists
                 .map(|list| (list.name.value.as_str(), Values::of(&list.values)))

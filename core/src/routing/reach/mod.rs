@@ -12,9 +12,15 @@ use super::check::within_rule;
 use super::diagnostics::{Code, Diagnostic};
 use super::rule::{Comparison, Condition, MOST_LEVELS, MOST_RULES, Placed, Rules, Test, Value};
 
-/// Warns of rules that no payment reaches, but for those of `broken`, which aren't as they were written.
-pub(super) fn judge(rules: &Rules, broken: &HashSet<usize>, found: &mut Vec<Diagnostic>) {
-    let lists = contradiction::Lists::of(rules);
+/// Warns of rules that no payment reaches, but for those of `broken`, which aren't as they were written; from the lists
+/// that are `faulty` nothing follows.
+pub(super) fn judge(
+    rules: &Rules,
+    broken: &HashSet<usize>,
+    faulty: &HashSet<String>,
+    found: &mut Vec<Diagnostic>,
+) {
+    let lists = contradiction::Lists::of(rules, faulty);
     let mut numbers = Numbers::default();
     let mut conjunctions = Vec::new();
     let sound = rules

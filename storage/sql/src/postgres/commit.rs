@@ -39,7 +39,7 @@ pub(super) async fn commit(inner: &Inner, tenant: &Tenant, batch: &Batch) -> Res
         Fate::Again | Fate::Undone => CommitError::NotCommitted(failure.into()),
         Fate::InDoubt => CommitError::Unknown(batch.commit_id),
     };
-    let seen = read(&rows.map_err(failed)?).map_err(failed)?;
+    let seen = read(&rows.map_err(failed)?, &checks).map_err(failed)?;
     let receipt = judge(&seen, &tenant, batch, &checks)?;
     if seen.ok {
         return Ok(receipt);
@@ -71,7 +71,11 @@ pub(super) async fn commit_in(
         let mut savepoint = savepoint(conn).await.map_err(|error| nothing(error.into()))?;
         let mut script = inner.connections.script();
         statement(&mut script, injected_now(&inner.time), &tenant, batch, &checks);
-        let committed = match script.all(&mut savepoint).await.and_then(|rows| read(&rows)) {
+        let committed = match script
+            .all(&mut savepoint)
+            .await
+            .and_then(|rows| read(&rows, &checks))
+        {
             Ok(seen) => judge(&seen, &tenant, batch, &checks),
             Err(failure) if failure.fate() == Fate::Again && tries < TRIES => {
                 savepoint
@@ -120,8 +124,8 @@ pub(super) fn statement(
     script.push(" FROM gate g");
 }
 
-fn read(rows: &[PgRow]) -> Result<Seen, Failure> {
-    Seen::read(&mut Columns::of(rows.first().ok_or_else(no_horizon)?))
+fn read(rows: &[PgRow], checks: &Checks<'_>) -> Result<Seen, Failure> {
+    Seen::read(&mut Columns::of(rows.first().ok_or_else(no_horizon)?), checks)
 }
 
 fn judge(seen: &Seen, tenant: &Arc<str>, batch: &Batch, checks: &Checks<'_>) -> Result<Receipt, CommitError> {

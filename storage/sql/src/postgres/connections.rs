@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{Connection as _, PgPool, Postgres};
+use sqlx::{Connection as _, PgPool};
 use tokio::sync::Mutex;
 
 use super::error::{Failure, Fate};
 use super::open::{Engine, Statements, first};
+use super::resting::{Resting, Working};
 use super::script::Script;
 
 pub(super) struct Connections {
@@ -37,6 +37,13 @@ pub(super) struct Hosts {
 pub(super) struct Host {
     pub(super) options: PgConnectOptions,
     pub(super) pool: PgPool,
+    pub(super) resting: Arc<Resting>,
+}
+
+impl Host {
+    async fn acquire(&self) -> sqlx::Result<Working> {
+        self.resting.acquire(&self.pool).await
+    }
 }
 
 /// Before a statement that PostgreSQL took back is run again: from the first time to the last.
@@ -58,7 +65,11 @@ impl Hosts {
 
     /// The primary's, as far as is known.
     pub(super) fn pool(&self) -> &PgPool {
-        &self.hosts[self.primary.load(Ordering::Acquire)].pool
+        &self.primary().pool
+    }
+
+    fn primary(&self) -> &Host {
+        &self.hosts[self.primary.load(Ordering::Acquire)]
     }
 
     fn doubt(&self) {
@@ -66,22 +77,18 @@ impl Hosts {
     }
 
     /// A connection to the primary.
-    async fn acquire(
-        &self,
-        statements: Statements,
-        patience: Duration,
-    ) -> Result<PoolConnection<Postgres>, Failure> {
+    async fn acquire(&self, statements: Statements, patience: Duration) -> Result<Working, Failure> {
         if self.hosts.len() > 1 {
             if self.doubted.load(Ordering::Acquire) {
                 self.find_primary(statements, patience).await?;
             }
-            if let Ok(Ok(conn)) = tokio::time::timeout(PROMPT, self.pool().acquire()).await {
+            if let Ok(Ok(conn)) = tokio::time::timeout(PROMPT, self.primary().acquire()).await {
                 return Ok(conn);
             }
             self.doubt();
             self.find_primary(statements, patience).await?;
         }
-        self.pool().acquire().await.map_err(Failure::unreachable)
+        self.primary().acquire().await.map_err(Failure::unreachable)
     }
 
     /// Asks the hosts, the one that failed last: it may be a primary that nobody listens to any more.
@@ -155,19 +162,19 @@ impl Connections {
     }
 
     async fn once(&self, script: Script) -> Result<Vec<PgRow>, Failure> {
-        let mut conn = self.hosts.acquire(self.statements, self.patience).await?;
-        let done = match tokio::time::timeout(self.patience, script.all(&mut conn)).await {
+        let mut working = self.hosts.acquire(self.statements, self.patience).await?;
+        let done = match tokio::time::timeout(self.patience, script.all(&mut working.conn)).await {
             Ok(done) => done,
             Err(_) => Err(Failure::too_slow()),
         };
-        if let Err(failure) = &done {
-            if failure.fate() == Fate::InDoubt {
-                // Whatever state it is in, nothing is carried on with it.
-                drop(conn.detach());
-                self.hosts.doubt();
-            } else if failure.is_of_a_replica() {
+        match &done {
+            Ok(_) => working.rest(),
+            Err(failure) if failure.fate() == Fate::InDoubt => {
+                working.end();
                 self.hosts.doubt();
             }
+            Err(failure) if failure.is_of_a_replica() => self.hosts.doubt(),
+            Err(_) => {}
         }
         done
     }

@@ -8,7 +8,7 @@ use paymux_core::store::*;
 use sqlx::postgres::PgRow;
 
 use super::error::Failure;
-use super::script::{Script, job_keys, row_keys, unique_names};
+use super::script::{Listed, Script};
 use crate::checks::{Free, event_twice, free};
 use crate::columns::Columns;
 use crate::known::{Known, made_at};
@@ -16,6 +16,10 @@ use crate::known::{Known, made_at};
 /// The common table expressions up to `gate`, whose one row says what was found, and by `ok` whether all holds. It
 /// locks the rows and then the jobs of preconditions, in the order of their keys, and so sees their last versions
 /// even if they changed after the statement began.
+///
+/// Only what the batch asks about stands in the text. Each thing is looked for by its whole key, in a subquery of its
+/// own that `FOR UPDATE` or `OFFSET 0` keeps from becoming a join: PostgreSQL keeps the plan that it made when the
+/// tables were empty, and the plan of a join could then be to read all that a tenant has.
 pub(super) fn gate(
     script: &mut Script,
     now: Option<i64>,
@@ -23,118 +27,165 @@ pub(super) fn gate(
     id: CommitId,
     checks: &Checks<'_>,
 ) {
-    script.push("asked_rows AS (SELECT * FROM unnest(");
-    row_keys(script, checks.rows.iter().map(|(key, _)| *key));
-    let versions = checks.rows.iter();
-    let versions = versions.map(|(_, version)| version.map(|version| script.signed(version)));
-    let versions = versions.collect();
-    script.push(", ").numbers(versions);
+    see_rows(script, tenant, checks);
+    see_jobs(script, tenant, checks);
+    see_uniques(script, tenant, checks);
+    see_events(script, tenant, checks);
     script.push(
-        ") WITH ORDINALITY AS a (kind, id, version, n)), \
-         locked_rows AS (SELECT r.kind, r.id, NULLIF(r.version, 0) AS version FROM asked_rows a \
-         JOIN paymux_rows r ON r.kind = a.kind AND r.id = a.id AND r.tenant = ",
-    );
-    script.text(tenant).push(
-        " ORDER BY r.kind, r.id FOR UPDATE OF r), \
-         checked_rows AS (SELECT a.n, a.version AS asked, l.version AS found FROM asked_rows a \
-         LEFT JOIN (SELECT DISTINCT kind, id, version FROM locked_rows) l ON l.kind = a.kind AND l.id = a.id), \
-         asked_jobs AS (SELECT * FROM unnest(",
-    );
-    let jobs: Vec<JobKey> = checks.epochs.iter().map(|(job, _)| *job).collect();
-    job_keys(script, &jobs);
-    let epochs = checks.epochs.iter();
-    let epochs = epochs.map(|(_, epoch)| Some(script.signed(*epoch))).collect();
-    script.push(", ").numbers(epochs);
-    script.push(
-        ") WITH ORDINALITY AS a (queue, row_kind, row_id, child, epoch, n)), \
-         locked_jobs AS (SELECT j.queue, j.row_kind, j.row_id, j.child, j.epoch FROM asked_jobs a \
-         JOIN paymux_jobs j ON j.queue = a.queue AND j.row_kind = a.row_kind AND j.row_id = a.row_id \
-         AND j.child = a.child AND j.tenant = ",
-    );
-    script.text(tenant).push(
-        " ORDER BY j.queue, j.row_kind, j.row_id, j.child FOR UPDATE OF j), \
-         checked_jobs AS (SELECT a.n, a.epoch AS asked, l.epoch AS found FROM asked_jobs a \
-         LEFT JOIN (SELECT DISTINCT queue, row_kind, row_id, child, epoch FROM locked_jobs) l \
-         ON l.queue = a.queue AND l.row_kind = a.row_kind AND l.row_id = a.row_id AND l.child = a.child), \
-         checked_uniques AS (SELECT a.n, a.others, u.tenant AS found FROM unnest(",
-    );
-    let uniques = &checks.uniques;
-    let owners = uniques.iter().map(|(key, _)| owner(key, tenant));
-    script.texts(owners.map(|owner| Some(owner.to_owned())).collect());
-    script.push(", ");
-    unique_names(script, uniques.iter().map(|(key, _)| *key));
-    script.push(", ");
-    script.numbers(
-        uniques
-            .iter()
-            .map(|(_, free)| Some(i64::from(*free == Free::OfOthers)))
-            .collect(),
-    );
-    let expired_by = uniques.iter().map(|(_, free)| match free {
-        Free::ButExpired(expired_by) => Some(expired_by.as_millis()),
-        Free::OfAnyone | Free::OfOthers => None,
-    });
-    script.push(", ").numbers(expired_by.collect());
-    script.push(
-        ") WITH ORDINALITY AS a (owner, scope, name, others, expired_by, n) \
-         LEFT JOIN paymux_uniques u ON u.owner = a.owner AND u.scope = a.scope AND u.name = a.name \
-         AND NOT COALESCE(u.expires_at <= a.expired_by AND u.tenant = ",
-    );
-    script.text(tenant).push(
-        ", FALSE)), \
-         checked_events AS (SELECT a.n, e.sequence AS found FROM unnest(",
-    );
-    row_keys(script, checks.events.iter().map(|(key, _)| *key));
-    let sequences = checks.events.iter();
-    let sequences = sequences
-        .map(|(_, sequence)| Some(script.signed(*sequence)))
-        .collect();
-    script.push(", ").numbers(sequences);
-    script.push(
-        ") WITH ORDINALITY AS a (row_kind, row_id, sequence, n) \
-         LEFT JOIN paymux_events e ON e.row_kind = a.row_kind AND e.row_id = a.row_id \
-         AND e.sequence = a.sequence AND e.tenant = ",
-    );
-    script.text(tenant).push(
-        "), \
-         seen AS (SELECT h.commits_before AS horizon, current_setting('synchronous_commit') AS durability, \
-         (SELECT count(*) FROM paymux_commits WHERE commit_id = ",
-    );
-    script.uuid(id.0).push(" AND tenant = ").text(tenant);
-    script.push(") AS known, (SELECT at FROM paymux_commits WHERE commit_id = ");
-    script.uuid(id.0).push(" AND tenant = ").text(tenant);
-    script.push(
-        ") AS known_at, \
-         ARRAY(SELECT found FROM checked_rows ORDER BY n) AS rows_found, \
-         ARRAY(SELECT found FROM checked_jobs ORDER BY n) AS jobs_found, \
-         ARRAY(SELECT found FROM checked_uniques ORDER BY n) AS uniques_found, \
-         ARRAY(SELECT found FROM checked_events ORDER BY n) AS events_found, \
-         COALESCE(",
+        "gate (horizon, durability, known, known_at, now, ok, rows_nth, rows_found, jobs_nth, jobs_found, uniques_nth, \
+         uniques_found, events_nth, events_found) AS (SELECT h.commits_before, current_setting('synchronous_commit'), \
+         CAST(CASE WHEN c.commit_id IS NULL THEN 0 ELSE 1 END AS BIGINT), c.at, COALESCE(",
     );
     // Read after the locks were had: a commit that waited is as late as it was.
     script.number(now).push(
-        ", CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)) AS now \
-         FROM paymux_horizon h WHERE h.one = 1), \
-         gate AS (SELECT seen.*, known = 0 AND durability <> 'off' AND horizon <= ",
+        ", CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)), \
+         c.commit_id IS NULL AND current_setting('synchronous_commit') <> 'off' AND h.commits_before <= ",
     );
     script
         .time(made_at(id))
         .push(" AND ")
-        .number(Some(i64::from(checks.twice.is_none())));
+        .number(Some(i64::from(checks.twice.is_none())))
+        .push(" = 1");
+    let seen = [
+        ("rows_seen", "BIGINT", checks.rows.is_empty()),
+        ("jobs_seen", "BIGINT", checks.epochs.is_empty()),
+        ("uniques_seen", "TEXT", checks.uniques.is_empty()),
+        ("events_seen", "BIGINT", checks.events.is_empty()),
+    ];
+    let asked = || seen.iter().filter(|(.., empty)| !empty);
+    for (seen, ..) in asked() {
+        script.push(" AND ").push(seen).push(".ok");
+    }
+    for (seen, of, empty) in seen {
+        if empty {
+            script
+                .push(", CAST(NULL AS BIGINT[]), CAST(NULL AS ")
+                .push(of)
+                .push("[])");
+        } else {
+            script
+                .push(", ")
+                .push(seen)
+                .push(".nth, ")
+                .push(seen)
+                .push(".found");
+        }
+    }
+    script.push(" FROM paymux_horizon h LEFT JOIN paymux_commits c ON c.commit_id = ");
+    script.uuid(id.0).push(" AND c.tenant = ").text(tenant);
+    for (seen, ..) in asked() {
+        script.push(" CROSS JOIN ").push(seen);
+    }
+    script.push(" WHERE h.one = 1)");
+}
+
+fn see_rows(script: &mut Script, tenant: &Arc<str>, checks: &Checks<'_>) {
+    if checks.rows.is_empty() {
+        return;
+    }
     script.push(
-        " = 1 AND NOT EXISTS (SELECT 1 FROM checked_rows WHERE found IS DISTINCT FROM asked) \
-         AND NOT EXISTS (SELECT 1 FROM checked_jobs WHERE found IS DISTINCT FROM asked) \
-         AND NOT EXISTS (SELECT 1 FROM checked_events WHERE found IS NOT NULL) \
-         AND NOT EXISTS (SELECT 1 FROM checked_uniques WHERE found IS NOT NULL AND (others = 0 OR found <> ",
+        "rows_seen AS (SELECT array_agg(a.n) AS nth, array_agg(r.version) AS found, \
+         COALESCE(bool_and(r.version IS NOT DISTINCT FROM a.version), TRUE) AND count(r.version) = ",
     );
-    script.text(tenant).push(")) AS ok FROM seen)");
+    let there = checks.rows.iter().filter(|(_, version)| version.is_some());
+    script.number(Some(there.count() as i64));
+    script.push(" AS ok FROM ");
+    Listed::new(script, checks.rows.len())
+        .rows(["kind", "id"], checks.rows.iter().map(|(key, _)| Some(*key)))
+        .counts("version", checks.rows.iter().map(|(_, version)| *version))
+        .end();
+    script.push(
+        " AS a CROSS JOIN LATERAL (SELECT NULLIF(version, 0) AS version \
+         FROM paymux_rows WHERE tenant = ",
+    );
+    script
+        .text(tenant)
+        .push(" AND kind = a.kind AND id = a.id FOR UPDATE) AS r), ");
+}
+
+fn see_jobs(script: &mut Script, tenant: &Arc<str>, checks: &Checks<'_>) {
+    if checks.epochs.is_empty() {
+        return;
+    }
+    script.push(
+        "jobs_seen AS (SELECT array_agg(a.n) AS nth, array_agg(j.epoch) AS found, \
+         COALESCE(bool_and(j.epoch = a.epoch), TRUE) AND count(*) = ",
+    );
+    script.number(Some(checks.epochs.len() as i64));
+    script.push(" AS ok FROM ");
+    Listed::new(script, checks.epochs.len())
+        .jobs(checks.epochs.iter().map(|(job, _)| *job))
+        .counts("epoch", checks.epochs.iter().map(|(_, epoch)| Some(*epoch)))
+        .end();
+    script.push(" AS a CROSS JOIN LATERAL (SELECT epoch FROM paymux_jobs WHERE tenant = ");
+    script.text(tenant).push(
+        " AND queue = a.queue AND row_kind = a.row_kind AND row_id = a.row_id AND child = a.child FOR UPDATE) AS j",
+    );
+    if !checks.rows.is_empty() {
+        // Which makes it wait for the rows.
+        script.push(" WHERE (SELECT ok FROM rows_seen) IS NOT NULL");
+    }
+    script.push("), ");
+}
+
+fn see_uniques(script: &mut Script, tenant: &Arc<str>, checks: &Checks<'_>) {
+    let uniques = &checks.uniques;
+    if uniques.is_empty() {
+        return;
+    }
+    script.push(
+        "uniques_seen AS (SELECT array_agg(a.n) AS nth, array_agg(u.tenant) AS found, \
+         COALESCE(bool_and(a.others = 1 AND u.tenant = ",
+    );
+    script.text(tenant).push("), TRUE) AS ok FROM ");
+    let of_others = |free: &Free| Some(i64::from(*free == Free::OfOthers));
+    let expired_by = |free: &Free| match free {
+        Free::ButExpired(expired_by) => Some(expired_by.as_millis()),
+        Free::OfAnyone | Free::OfOthers => None,
+    };
+    let owner = |key: &UniqueKey| Some(owner(key, tenant).to_owned());
+    Listed::new(script, uniques.len())
+        .texts("owner", uniques.iter().map(|(key, _)| owner(key)))
+        .uniques(uniques.iter().map(|(key, _)| *key))
+        .numbers("others", uniques.iter().map(|(_, free)| of_others(free)))
+        .numbers("expired_by", uniques.iter().map(|(_, free)| expired_by(free)))
+        .end();
+    script.push(
+        " AS a CROSS JOIN LATERAL (SELECT tenant, \
+         expires_at FROM paymux_uniques WHERE owner = a.owner AND scope = a.scope AND name = a.name OFFSET 0) AS u \
+         WHERE NOT COALESCE(u.expires_at <= a.expired_by AND u.tenant = ",
+    );
+    script.text(tenant).push(", FALSE)), ");
+}
+
+fn see_events(script: &mut Script, tenant: &Arc<str>, checks: &Checks<'_>) {
+    if checks.events.is_empty() {
+        return;
+    }
+    script.push(
+        "events_seen AS (SELECT array_agg(a.n) AS nth, array_agg(a.n) AS found, count(*) = 0 AS ok FROM ",
+    );
+    Listed::new(script, checks.events.len())
+        .rows(
+            ["row_kind", "row_id"],
+            checks.events.iter().map(|(row, _)| Some(*row)),
+        )
+        .counts(
+            "sequence",
+            checks.events.iter().map(|(_, sequence)| Some(*sequence)),
+        )
+        .end();
+    script.push(" AS a CROSS JOIN LATERAL (SELECT 1 FROM paymux_events WHERE tenant = ");
+    script
+        .text(tenant)
+        .push(" AND row_kind = a.row_kind AND row_id = a.row_id AND sequence = a.sequence OFFSET 0) AS e), ");
 }
 
 /// The gate's columns, in the order in which [`Seen`] reads them.
-pub(super) const SEEN: &str = "g.horizon, g.durability, g.known, g.known_at, g.now, g.ok, g.rows_found, g.jobs_found, \
-                               g.uniques_found, g.events_found";
+pub(super) const SEEN: &str = "g.horizon, g.durability, g.known, g.known_at, g.now, g.ok, g.rows_nth, g.rows_found, \
+                               g.jobs_nth, g.jobs_found, g.uniques_nth, g.uniques_found, g.events_nth, g.events_found";
 
-/// What the gate found.
+/// What the gate found: of each thing that was asked about, in that order.
 pub(super) struct Seen {
     pub(super) commit: Known,
     pub(super) now: Timestamp,
@@ -147,38 +198,35 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn read(columns: &mut Columns<'_, PgRow>) -> Result<Self, Failure> {
+    pub(super) fn read(columns: &mut Columns<'_, PgRow>, checks: &Checks<'_>) -> Result<Self, Failure> {
         Ok(Self {
             commit: known(columns)?,
             now: columns.time()?,
             ok: columns.next()?,
-            rows: columns.next()?,
-            jobs: columns.next()?,
-            uniques: columns.next()?,
-            events: columns.next()?,
+            rows: in_order(checks.rows.len(), columns.next()?, columns.next()?),
+            jobs: in_order(checks.epochs.len(), columns.next()?, columns.next()?),
+            uniques: in_order(checks.uniques.len(), columns.next()?, columns.next()?),
+            events: in_order(checks.events.len(), columns.next()?, columns.next()?),
         })
     }
 
     /// The first check of the batch that didn't hold.
     pub(super) fn refusal(&self, checks: &Checks<'_>, tenant: &Arc<str>) -> Option<CommitError> {
-        let (mut rows, mut jobs) = (
-            checks.rows.iter().zip(&self.rows),
-            checks.epochs.iter().zip(&self.jobs),
-        );
         for precondition in checks.preconditions {
-            match precondition {
-                Precondition::Absent(_) | Precondition::Version(..) => {
-                    if let Some(((key, version), found)) = rows.next()
-                        && found.map(|found| found as u64) != *version
-                    {
-                        return Some(CommitError::Conflict(Refusal::Row(*key)));
+            match *precondition {
+                Precondition::Absent(key) => {
+                    if self.version(checks, key).is_some() {
+                        return Some(CommitError::Conflict(Refusal::Row(key)));
                     }
                 }
-                Precondition::Epoch(..) => {
-                    if let Some(((job, epoch), found)) = jobs.next()
-                        && found.map(|found| found as u64) != Some(*epoch)
-                    {
-                        return Some(CommitError::Fenced(*job));
+                Precondition::Version(key, version) => {
+                    if self.version(checks, key) != Some(version) {
+                        return Some(CommitError::Conflict(Refusal::Row(key)));
+                    }
+                }
+                Precondition::Epoch(job, epoch) => {
+                    if self.epoch(checks, job) != Some(epoch) {
+                        return Some(CommitError::Fenced(job));
                     }
                 }
             }
@@ -196,6 +244,27 @@ impl Seen {
         }
         checks.twice.map(|row| CommitError::Conflict(Refusal::Event(row)))
     }
+
+    fn version(&self, checks: &Checks<'_>, key: RowKey) -> Option<u64> {
+        let at = checks.rows.iter().position(|(asked, _)| *asked == key)?;
+        self.rows[at].map(|version| version as u64)
+    }
+
+    fn epoch(&self, checks: &Checks<'_>, job: JobKey) -> Option<u64> {
+        let at = checks.epochs.iter().position(|(asked, _)| *asked == job)?;
+        self.jobs[at].map(|epoch| epoch as u64)
+    }
+}
+
+/// What was found of so many things, each under its number from 1.
+fn in_order<T: Clone>(asked: usize, nth: Option<Vec<i64>>, found: Option<Vec<Option<T>>>) -> Vec<Option<T>> {
+    let mut all = vec![None; asked];
+    for (nth, found) in nth.unwrap_or_default().into_iter().zip(found.unwrap_or_default()) {
+        if let Some(place) = usize::try_from(nth - 1).ok().and_then(|at| all.get_mut(at)) {
+            *place = found;
+        }
+    }
+    all
 }
 
 /// What is known of a commit. Refuses a connection on which `Ok` would be no promise.
@@ -222,6 +291,7 @@ pub(super) fn asynchronous() -> StoreError {
 /// What must hold for a batch to be written.
 pub(super) struct Checks<'b> {
     preconditions: &'b [Precondition],
+    /// In the order in which they are locked, as [`epochs`](Self::epochs) are.
     rows: Vec<(RowKey, Option<u64>)>,
     epochs: Vec<(JobKey, u64)>,
     uniques: Vec<(&'b UniqueKey, Free)>,
@@ -259,6 +329,12 @@ impl<'b> Checks<'b> {
                 Precondition::Epoch(job, epoch) => checks.epochs.push((job, epoch)),
             }
         }
+        // By the words that are stored, so that other releases have the same order.
+        checks.rows.sort_by_key(|(key, _)| (key.kind.as_str(), key.id));
+        checks.epochs.sort_by_key(|(job, _)| {
+            let row = job.row;
+            (job.queue.as_str(), row.kind.as_str(), row.id, job.child)
+        });
         checks
     }
 }

@@ -28,6 +28,7 @@ mod jobs;
 mod open;
 mod purge;
 mod read;
+mod resting;
 mod schema;
 mod script;
 #[cfg(test)]

@@ -187,6 +187,7 @@ impl PostgresOptions {
             .into_iter()
             .map(|options| Host {
                 pool: pool(&options),
+                resting: Arc::default(),
                 options,
             })
             .collect();

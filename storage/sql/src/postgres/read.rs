@@ -8,7 +8,7 @@ use paymux_core::store::*;
 use super::Inner;
 use super::error::Failure;
 use super::gate::owner;
-use super::script::{Script, row_keys, tenant_text};
+use super::script::{Listed, Script, tenant_text};
 use crate::columns::Columns;
 
 const ROW: &str = "SELECT r.kind, r.id, r.version, r.schema, r.status, r.customer, r.reference, r.parent_kind, \
@@ -39,10 +39,15 @@ pub(super) async fn load(
 }
 
 pub(super) fn rows(script: &mut Script, tenant: &Tenant, keys: &[RowKey]) {
-    script.push(ROW).push("JOIN unnest(");
-    row_keys(script, keys.iter().copied());
-    script.push(") AS a (kind, id) ON r.kind = a.kind AND r.id = a.id WHERE r.version > 0 AND r.tenant = ");
-    script.text(&tenant_text(tenant));
+    script.push("SELECT r.* FROM ");
+    Listed::new(script, keys.len())
+        .rows(["kind", "id"], keys.iter().map(|key| Some(*key)))
+        .end();
+    script.push(" AS a CROSS JOIN LATERAL (").push(ROW);
+    script
+        .push("WHERE r.version > 0 AND r.kind = a.kind AND r.id = a.id AND r.tenant = ")
+        .text(&tenant_text(tenant));
+    script.push(" OFFSET 0) AS r");
 }
 
 pub(super) async fn lookup(

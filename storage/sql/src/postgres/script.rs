@@ -275,34 +275,91 @@ pub(super) fn tenant_text(tenant: &Tenant) -> Arc<str> {
     tenant.to_string().into()
 }
 
-/// The columns that name jobs, as arrays.
-pub(super) fn job_keys(script: &mut Script, keys: &[JobKey]) {
-    let text = |text: &str| Some(text.to_owned());
-    script.texts(keys.iter().map(|key| text(key.queue.as_str())).collect());
-    script.push(", ");
-    row_keys(script, keys.iter().map(|key| key.row));
-    script.push(", ");
-    script.uuids(keys.iter().map(|key| Some(key.child)).collect());
+/// A table of a batch's things: row `n`, from 1, has the element `n` of each column's array.
+///
+/// Only the numbers are unnested, since PostgreSQL keeps the rows of every unnested array in a store of their own. It
+/// takes an array that it doesn't know for ten elements, and what a limit that it doesn't know lets through for a
+/// tenth of that: a plan for any values is then one for a single row, as a batch mostly has of each thing. So it is
+/// found to be no worse than a plan for the values at hand, and is kept.
+pub(super) struct Listed<'s> {
+    script: &'s mut Script,
+    count: usize,
 }
 
-/// The columns that name uniques beside their owners, as arrays.
-pub(super) fn unique_names<'k>(script: &mut Script, keys: impl Iterator<Item = &'k UniqueKey> + Clone) {
-    script.texts(
-        keys.clone()
-            .map(|key| Some(key.scope.as_str().to_owned()))
-            .collect(),
-    );
-    script.push(", ");
-    script.texts(keys.map(|key| Some(key.name.clone())).collect());
-}
+impl<'s> Listed<'s> {
+    pub(super) fn new(script: &'s mut Script, count: usize) -> Self {
+        script.push("(SELECT t.n");
+        Self { script, count }
+    }
 
-/// The columns that name rows, as arrays.
-pub(super) fn row_keys(script: &mut Script, keys: impl Iterator<Item = RowKey> + Clone) {
-    script.texts(
-        keys.clone()
-            .map(|key| Some(key.kind.as_str().to_owned()))
-            .collect(),
-    );
-    script.push(", ");
-    script.uuids(keys.map(|key| Some(key.id)).collect());
+    pub(super) fn texts(&mut self, name: &str, values: impl Iterator<Item = Option<String>>) -> &mut Self {
+        self.script.push(", (").texts(values.collect());
+        self.named(name)
+    }
+
+    pub(super) fn uuids(&mut self, name: &str, values: impl Iterator<Item = Option<Uuid>>) -> &mut Self {
+        self.script.push(", (").uuids(values.collect());
+        self.named(name)
+    }
+
+    pub(super) fn numbers(&mut self, name: &str, values: impl Iterator<Item = Option<i64>>) -> &mut Self {
+        self.script.push(", (").numbers(values.collect());
+        self.named(name)
+    }
+
+    /// Numbers without a sign.
+    pub(super) fn counts(&mut self, name: &str, values: impl Iterator<Item = Option<u64>>) -> &mut Self {
+        let signed = |value: Option<u64>| value.map(|value| self.script.signed(value));
+        let values: Vec<_> = values.map(signed).collect();
+        self.numbers(name, values.into_iter())
+    }
+
+    pub(super) fn bodies(&mut self, name: &str, values: impl Iterator<Item = Vec<u8>>) -> &mut Self {
+        self.script.push(", (").bodies(values.collect());
+        self.named(name)
+    }
+
+    /// Two columns that name rows, or nothing.
+    pub(super) fn rows(
+        &mut self,
+        [kind, id]: [&str; 2],
+        keys: impl Iterator<Item = Option<RowKey>> + Clone,
+    ) -> &mut Self {
+        let kinds = keys
+            .clone()
+            .map(|key| key.map(|key| key.kind.as_str().to_owned()));
+        self.texts(kind, kinds);
+        self.uuids(id, keys.map(|key| key.map(|key| key.id)))
+    }
+
+    /// The columns `queue`, `row_kind`, `row_id` and `child`.
+    pub(super) fn jobs(&mut self, keys: impl Iterator<Item = JobKey> + Clone) -> &mut Self {
+        let queues = keys.clone().map(|key| Some(key.queue.as_str().to_owned()));
+        self.texts("queue", queues);
+        self.rows(["row_kind", "row_id"], keys.clone().map(|key| Some(key.row)));
+        self.uuids("child", keys.map(|key| Some(key.child)))
+    }
+
+    /// The columns `scope` and `name`.
+    pub(super) fn uniques<'k>(&mut self, keys: impl Iterator<Item = &'k UniqueKey> + Clone) -> &mut Self {
+        self.texts(
+            "scope",
+            keys.clone().map(|key| Some(key.scope.as_str().to_owned())),
+        );
+        self.texts("name", keys.map(|key| Some(key.name.clone())))
+    }
+
+    pub(super) fn end(&mut self) {
+        let numbers = (1..).take(self.count).map(Some).collect();
+        self.script
+            .push(" FROM unnest(")
+            .numbers(numbers)
+            .push(") AS t (n) LIMIT ");
+        self.script.number(Some(self.count as i64)).push(")");
+    }
+
+    fn named(&mut self, name: &str) -> &mut Self {
+        self.script.push(")[t.n] AS ").push(name);
+        self
+    }
 }

@@ -43,7 +43,8 @@ impl BadStore {
         let said = || evidence(batch).map(|row| (row.index.parent, row.body.clone()));
         let again = {
             let mut overtaken = lock(&self.overtaken);
-            said().fold(false, |again, said| overtaken.remove(&said) || again)
+            let again: Vec<_> = said().filter(|said| overtaken.remove(said)).collect();
+            !again.is_empty()
         };
         if again {
             let why = "another worker has taken over";

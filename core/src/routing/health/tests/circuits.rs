@@ -133,6 +133,18 @@ fn what_was_sent_before_it_opened_changes_nothing_after() {
 }
 
 #[test]
+fn it_is_a_failure_that_opens_it_and_not_that_answers_lie_further_back() {
+    let mut health = health();
+    all(&mut health, Sign::Approved, [0, 0, 0, 0, 0, 0]);
+    all(&mut health, FAILED, [30, 31, 32, 33, 34]);
+    for secs in [34, 50, 60, 70, 90] {
+        assert_eq!(circuit(&health, secs), Circuit::Closed, "5 of 11, {secs}");
+    }
+    all(&mut health, FAILED, [60]);
+    assert_eq!(circuit(&health, 60), open(90), "6 of 6");
+}
+
+#[test]
 fn it_is_of_an_account_and_a_method() {
     let mut health = health();
     all(&mut health, FAILED, 0..5);
@@ -170,7 +182,7 @@ fn instances_open_and_close_it_together() {
     assert_eq!(circuit(&one, 3), Circuit::Closed, "each has three");
     assert_eq!(circuit(&two, 3), Circuit::Closed);
     let read = |to: &mut HealthBoard, from: &HealthBoard| {
-        to.take(from.instance().clone(), &from.snapshot(1 << 16));
+        to.take(from.instance().clone(), &from.snapshot(1 << 16), at(60));
     };
     read(&mut two, &one);
     assert_eq!(circuit(&two, 3), open(32), "by both there are six, the last at 2");

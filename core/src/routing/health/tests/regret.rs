@@ -42,7 +42,7 @@ fn simulate(seed: u64, payments: usize, rates: impl Fn(usize) -> [u64; 3]) -> Ru
     };
     for payment in 0..payments {
         let secs = payment as i64 / 2;
-        let standings = accounts.each_standing(&health, secs);
+        let standings = each_standing(&accounts, &health, secs);
         let place = by_success_rate(&standings, seeded.next()).order[0];
         let is_approved = seeded.chance(rates(payment)[place]);
         let verdict = match is_approved {
@@ -56,36 +56,33 @@ fn simulate(seed: u64, payments: usize, rates: impl Fn(usize) -> [u64; 3]) -> Ru
     run
 }
 
-trait EachStanding {
-    fn each_standing(&self, health: &Health, secs: i64) -> Vec<(&AccountRef, Standing)>;
-}
-
-impl EachStanding for Vec<AccountRef> {
-    fn each_standing(&self, health: &Health, secs: i64) -> Vec<(&AccountRef, Standing)> {
-        let each = self.iter();
-        each.map(|account| (account, health.standing(&visa(account), at(secs))))
-            .collect()
-    }
+fn each_standing<'a>(
+    accounts: &'a [AccountRef],
+    health: &Health,
+    secs: i64,
+) -> Vec<(&'a AccountRef, Standing)> {
+    let each = accounts.iter();
+    each.map(|account| (account, health.standing(&visa(account), at(secs))))
+        .collect()
 }
 
 const PAYMENTS: usize = 20_000;
 
 #[test]
 fn most_payments_go_to_the_best() {
-    for seed in 1..=8 {
+    for seed in 1..=4 {
         let run = simulate(seed, PAYMENTS, |_| [88, 91, 94]);
         let best = run.share_percent(2, 0..PAYMENTS);
-        eprintln!("{seed}: best {best} % approved {}", run.approved);
-        // Round robin is approved 91 % of the time, the best alone 94 %.
-        assert!(best > 60, "{best} %");
-        assert!(run.approved > PAYMENTS * 925 / 1_000, "{}", run.approved);
+        // Round robin is approved 91 % of the time, the best alone 94 %: two thirds of that are won.
+        assert!(best >= 80, "{best} %");
+        assert!(run.approved >= PAYMENTS * 930 / 1_000, "{}", run.approved);
     }
 }
 
 #[test]
-fn a_change_of_the_best_is_found() {
+fn a_change_of_the_best_is_found_within_two_thousand_payments() {
     const CHANGED: usize = 10_000;
-    for seed in 1..=8 {
+    for seed in 1..=4 {
         let run = simulate(seed, PAYMENTS, |payment| {
             if payment < CHANGED {
                 [88, 91, 94]
@@ -96,9 +93,48 @@ fn a_change_of_the_best_is_found() {
         let found = (CHANGED..PAYMENTS - 500)
             .find(|payment| run.share_percent(0, *payment..payment + 500) >= 50)
             .map(|payment| payment - CHANGED);
-        eprintln!("{seed}: found after {found:?}");
-        assert!(found.is_some_and(|after| after <= 3_000), "{found:?}");
+        assert!(found.is_some_and(|after| after <= 2_000), "{found:?}");
     }
+}
+
+#[test]
+fn instances_that_read_each_other_late_find_the_best_together() {
+    let mut seeded = Seeded(5);
+    let accounts = accounts();
+    let mut boards: Vec<HealthBoard> = (0..3)
+        .map(|number| format!("instance-{number}").parse().unwrap())
+        .map(|instance| HealthBoard::new(instance, HealthSettings::default()).unwrap())
+        .collect();
+    let mut to_best = 0;
+    const ALL: usize = 9_000;
+    for payment in 0..ALL {
+        let secs = payment as i64 / 20;
+        if payment % 200 == 0 {
+            let rows: Vec<_> = boards
+                .iter()
+                .map(|board| (board.instance().clone(), board.snapshot(1 << 16)))
+                .collect();
+            for board in &mut boards {
+                for (instance, row) in &rows {
+                    board.take(instance.clone(), row, at(secs));
+                }
+            }
+        }
+        let board = &mut boards[payment % 3];
+        let standings: Vec<(&AccountRef, Standing)> = accounts
+            .iter()
+            .map(|account| (account, board.standing(&visa(account), at(secs))))
+            .collect();
+        let place = by_success_rate(&standings, seeded.next()).order[0];
+        let verdict = match seeded.chance([88, 91, 94][place]) {
+            true => Sign::Approved,
+            false => Sign::SoftDecline,
+        };
+        let sample = Sample::of(visa(&accounts[place]), 1, verdict, Duration::from_millis(300));
+        board.record(&sample, at(secs));
+        to_best += usize::from(place == 2);
+    }
+    assert!(to_best * 100 >= ALL * 70, "{to_best} of {ALL}, ten seconds late");
 }
 
 #[test]
@@ -109,7 +145,7 @@ fn an_account_without_data_is_tried_and_found() {
         count(&mut health, visa(account), Sign::Approved, 450, 0);
         count(&mut health, visa(account), Sign::SoftDecline, 50, 0);
     }
-    let standings = accounts.each_standing(&health, 0);
+    let standings = each_standing(&accounts, &health, 0);
     let first = |place| {
         let seeds = 0..1_000;
         seeds
@@ -134,7 +170,7 @@ fn a_good_rate_elsewhere_hides_no_doubt_about_a_segment() {
     };
     count(&mut health, wallet, Sign::Approved, 880, 0);
     count(&mut health, wallet, Sign::SoftDecline, 120, 0);
-    let standings = &accounts.each_standing(&health, 0)[..2];
+    let standings = &each_standing(&accounts, &health, 0)[..2];
     let tried = (0..1_000)
         .filter(|seed| by_success_rate(standings, *seed).order[0] == 1)
         .count();
