@@ -572,6 +572,47 @@ async fn a_card_is_tried_no_more_often_than_its_network_allows() {
 }
 
 #[tokio::test]
+async fn a_cascade_ends_where_the_cards_network_allows_no_other_try() {
+    let world = world(|builder| builder).await;
+    let visa = |token: &str| card(token).with_card(CardDetails::new().network("visa").fingerprint("print-7"));
+    let mut declined = 0;
+    for number in 0..5 {
+        let name = format!("p{number}");
+        let intent = pay(&world, &name, new(), visa("tok_decline_do_not_honor")).await;
+        declined += intent.unwrap().attempts().len();
+    }
+    assert_eq!(declined, 15, "each is declined at all three accounts");
+    for limit in [14, 13] {
+        // Another card, so that the next payment begins below the limit and would go over it by itself.
+        let print = format!("print-{limit}");
+        let visa = || {
+            let details = CardDetails::new().network("visa").fingerprint(&*print);
+            card("tok_decline_do_not_honor").with_card(details)
+        };
+        for number in 0..limit {
+            let only = new().through(account("first"));
+            let name = format!("{limit}-{number}");
+            let intent = pay(&world, &name, only, visa()).await.unwrap();
+            assert_eq!(intent.attempts().len(), 1);
+        }
+        let last = pay(&world, &format!("{limit}-last"), new(), visa()).await.unwrap();
+        assert_eq!(last.attempts().len(), 15 - limit, "{limit}");
+        assert_eq!(last.status(), IntentStatus::Created);
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_authenticates_nobody_is_not_asked_for_a_challenge() {
+    let world = World::of(Shape::default().no_three_d_secure(), &["only"]).await;
+    let token = card("tok_authentication_required");
+    let intent = pay(&world, "p", new(), token).await.unwrap();
+    assert_eq!(went(&intent), ["only"]);
+    assert_eq!(intent.status(), IntentStatus::Created);
+    let decline = intent.last_decline().unwrap();
+    assert_eq!(decline.code(), DeclineCode::AuthenticationRequired);
+}
+
+#[tokio::test]
 async fn a_dry_run_says_where_a_payment_would_go_and_writes_nothing() {
     let world = world(|builder| builder.router(program(Route::ordered(["sandbox/third", "sandbox"])))).await;
     let before = (world.store.commits(), world.posts());

@@ -57,10 +57,12 @@ fn capabilities(shape: &Shape) -> Capabilities {
         .partial_refund()
         .setup()
         .mit()
-        .three_d_secure()
         .partial_authorization()
         .echoes(Echoes::AmountAndReference)
         .success_on(shape.success_on);
+    if shape.three_d_secure == Offer::Offered {
+        limits = limits.three_d_secure();
+    }
     if shape.manual_capture == Offer::Refused {
         limits = limits.automatic_capture_only();
     }

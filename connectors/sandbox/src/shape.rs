@@ -15,6 +15,7 @@ pub struct Shape {
     pub(crate) withheld: BTreeSet<Ability>,
     pub(crate) manual_capture: Offer,
     pub(crate) multicapture: Offer,
+    pub(crate) three_d_secure: Offer,
     pub(crate) void_after_capture: VoidAfterCapture,
     pub(crate) refund_per_capture: Requirement,
     pub(crate) refund_requires_settlement: Requirement,
@@ -64,6 +65,7 @@ impl Default for Shape {
             withheld: BTreeSet::new(),
             manual_capture: Offer::Offered,
             multicapture: Offer::Offered,
+            three_d_secure: Offer::Offered,
             void_after_capture: VoidAfterCapture::Yes,
             refund_per_capture: Requirement::None,
             refund_requires_settlement: Requirement::None,
@@ -128,6 +130,13 @@ impl Shape {
     #[must_use]
     pub fn single_capture(mut self) -> Self {
         self.multicapture = Offer::Refused;
+        self
+    }
+
+    /// Doesn't say that it authenticates payers.
+    #[must_use]
+    pub fn no_three_d_secure(mut self) -> Self {
+        self.three_d_secure = Offer::Refused;
         self
     }
 

@@ -169,6 +169,11 @@ impl Inner {
         if !in_time {
             return Ok(None);
         }
+        // For the card's network the next account is one more try. Where that isn't known to be allowed, the payment waits.
+        let tries_again = matches!(cause, Cause::SoftDecline(_));
+        if tries_again && self.card_may_be_tried(tenant, state, &attempt.method).await.is_err() {
+            return Ok(None);
+        }
         // An account that can't be asked at all is none: the payment waits for another method.
         let Ok(opened) = self.open_attempt(tenant, state, &plan, &ask).await else {
             return Ok(None);
@@ -187,7 +192,8 @@ impl Inner {
         )))
     }
 
-    /// The same account again, with a challenge: what authentication-required asks for.
+    /// The same account again, with a challenge: what authentication-required asks for. An account that doesn't
+    /// authenticate payers isn't asked to: the payment waits for another method.
     pub(super) async fn challenge(
         &self,
         tenant: &Tenant,
@@ -200,6 +206,9 @@ impl Inner {
         let Some(connector) = self.account_of(tenant, attempt, asked).await? else {
             return Ok(None);
         };
+        if !connector.capabilities.three_d_secure.is_offered() {
+            return Ok(None);
+        }
         let ask = Ask {
             method: attempt.method.clone(),
             challenge: Challenge::Required,

@@ -21,7 +21,8 @@ use crate::time::Timestamp;
 const TRIES: u32 = 5;
 
 impl Inner {
-    /// Whether the card's network allows another try. A card without a fingerprint isn't counted.
+    /// Whether the card's network allows another try. A card without a fingerprint isn't counted. The payment's own
+    /// declines count before they are in the store.
     ///
     /// # Errors
     /// [`ErrorKind::Forbidden`], with when it may be tried again; the store couldn't be read.
@@ -34,14 +35,16 @@ impl Inner {
         let Some((key, network)) = counted(method) else {
             return Ok(());
         };
-        let Some((tries, _)) = self.tries(tenant, key).await? else {
-            return Ok(());
-        };
+        let known = self.tries(tenant, key).await?;
+        let mut tries = known.map_or_else(|| CardTries::of(network), |(tries, _)| tries);
+        let is_with_it = |attempt: &&Attempt| counted(&attempt.method).is_some_and(|(same, _)| same == key);
+        for attempt in intent.attempts.iter().filter(is_with_it) {
+            if let Some(declined @ (TryOutcome::Declined | TryOutcome::Condemned)) = outcome(attempt) {
+                tries.record(attempt.id, attempt.opened_at, declined);
+            }
+        }
         // What the network said of this payment's last decline with this card holds beside its general limits.
-        let last = intent
-            .attempts
-            .last()
-            .filter(|last| counted(&last.method).is_some_and(|(same, _)| same == key));
+        let last = intent.attempts.last().filter(is_with_it);
         let rule = last
             .and_then(|last| last.known.declined.as_ref())
             .map_or(RetryRule::free(network), |decline| decline.retry_rule());
