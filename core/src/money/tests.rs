@@ -98,6 +98,8 @@ fn the_lek_has_a_constant_beside_the_list() {
 fn currencies_are_ordered_by_code_and_match_as_patterns() {
     let codes = |currency: &Currency| currency.code();
     assert!(Currency::ALL.is_sorted() && Currency::ALL.is_sorted_by_key(codes));
+    let places: Vec<u16> = Currency::ALL.iter().map(|currency| currency.place()).collect();
+    assert_eq!(places, (0..165).collect::<Vec<u16>>());
     assert!(matches!(Currency::EUR, Currency::EUR));
     assert!(!matches!(Currency::EUR, Currency::GBP));
 }
