@@ -8,7 +8,7 @@ use super::super::rule::Place;
 use super::{Entry, Form, Node};
 
 /// What isn't TOML in so many places isn't meant to be.
-const MOST_ERRORS: usize = 1_000;
+const MOST_ERRORS: usize = 100;
 
 /// The tree, and keys that stand twice; or all that isn't TOML.
 pub(super) fn parse(text: &str) -> Result<(Node, Vec<Diagnostic>), Vec<Diagnostic>> {

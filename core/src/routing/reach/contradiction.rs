@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::{Literal, Sign, What};
 use crate::money::Currency;
 use crate::routing::facts::FactName;
-use crate::routing::rule::{Condition, MoneyValue, Placed, Rules, Test, Value};
+use crate::routing::rule::{Comparison, Condition, MoneyValue, Placed, Rules, Test, Value};
 
 /// The program's lists, by their names.
 pub(super) struct Lists<'r>(HashMap<&'r str, Values<'r>>);
@@ -28,6 +28,9 @@ impl<'r> Lists<'r> {
 
 /// Why these can't hold together, if that is plain.
 pub(super) fn of<'r>(literals: &[Literal<'r>], lists: &Lists<'r>) -> Option<String> {
+    if are_plainly_apart(literals) {
+        return None;
+    }
     let mut facts: Vec<(&FactName, Left<'_>)> = Vec::new();
     for literal in literals {
         let (fact, narrow) = match &literal.what {
@@ -61,6 +64,39 @@ pub(super) fn of<'r>(literals: &[Literal<'r>], lists: &Lists<'r>) -> Option<Stri
     };
     (!currencies.iter().any(meets)).then(|| "its amounts are in another currency than `currency`".to_owned())
 }
+
+/// Whether no fact is tested twice, as in most rules: then nothing can contradict anything.
+fn are_plainly_apart(literals: &[Literal<'_>]) -> bool {
+    let few = literals.len() <= FEW;
+    few && literals.iter().enumerate().all(|(at, literal)| {
+        let Some(one) = compared(literal) else {
+            return false;
+        };
+        literals[..at].iter().filter_map(compared).all(|other| {
+            // The two ends of one range were checked.
+            std::ptr::eq(one, other) || !touch(&one.fact.value, &other.fact.value)
+        })
+    })
+}
+
+fn compared<'r>(literal: &Literal<'r>) -> Option<&'r Comparison> {
+    match literal.what {
+        What::AtLeast(comparison, _) | What::Below(comparison, _) => Some(comparison),
+        What::Condition(Condition::Test(comparison)) => Some(comparison),
+        What::Condition(Condition::All(_) | Condition::Any(_) | Condition::Not(_)) => None,
+    }
+}
+
+fn touch(one: &FactName, other: &FactName) -> bool {
+    one == other
+        || matches!(
+            (one, other),
+            (FactName::Amount, FactName::Currency) | (FactName::Currency, FactName::Amount)
+        )
+}
+
+/// So many literals are compared with each other.
+const FEW: usize = 16;
 
 /// More than this many are looked up by their hash, or not at all.
 const MANY: usize = 64;

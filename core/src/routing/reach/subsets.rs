@@ -1,11 +1,12 @@
 //! Sets of numbers, among which a subset of another set is found without a walk through all of them.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// A tree of sets: each is the path of its numbers, in the one order that all sets are given in. A search goes down those
 /// paths alone whose numbers are in the set at hand, which of a set of `n` numbers are at most 2 to the power of `n`.
 pub(super) struct Subsets {
-    steps: HashMap<(u32, u32), u32>,
+    steps: HashMap<Step, u32, BuildHasherDefault<Mixed>>,
     /// By node, the root first: the set that ends there.
     ends: Vec<Option<usize>>,
     most_steps: usize,
@@ -21,7 +22,7 @@ impl Subsets {
     /// search that is given up finds nothing.
     pub(super) fn for_sets(many: usize) -> Self {
         Self {
-            steps: HashMap::with_capacity(many),
+            steps: HashMap::with_capacity_and_hasher(many, BuildHasherDefault::default()),
             ends: vec![None],
             most_steps: (ALL_STEPS / many.max(1)).max(LEAST_STEPS),
         }
@@ -31,7 +32,7 @@ impl Subsets {
         let mut node = 0;
         for number in set {
             let next = u32::try_from(self.ends.len()).unwrap_or(u32::MAX);
-            let to = *self.steps.entry((node, *number)).or_insert(next);
+            let to = *self.steps.entry(Step::of(node, *number)).or_insert(next);
             if to == next {
                 self.ends.push(None);
             }
@@ -51,12 +52,47 @@ impl Subsets {
             }
             for (at, number) in left.iter().enumerate() {
                 steps = steps.checked_sub(1)?;
-                if let Some(to) = self.steps.get(&(node, *number)) {
+                if let Some(to) = self.steps.get(&Step::of(node, *number)) {
                     open.push((*to, &left[at + 1..]));
                 }
             }
         }
         None
+    }
+}
+
+/// A node, and the number with which a path goes on from there.
+#[derive(PartialEq, Eq, Hash)]
+struct Step(u64);
+
+impl Step {
+    fn of(node: u32, number: u32) -> Self {
+        Self(u64::from(node) << 32 | u64::from(number))
+    }
+}
+
+/// Spreads numbers that are counted up, of which there are a million to look up: the standard library's hash, which no
+/// stranger can foresee, takes most of a check's time. No stranger chooses these.
+#[derive(Default)]
+struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    /// The finalizer of SplitMix64 (Steele, Lea and Flood, 2014).
+    fn write_u64(&mut self, number: u64) {
+        let mut mixed = self.0 ^ number;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        self.0 = mixed ^ (mixed >> 31);
     }
 }
 
