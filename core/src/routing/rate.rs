@@ -63,7 +63,6 @@ impl<T: Sum, const MOST: usize> Series<T, MOST> {
         };
         match at {
             Ok(place) => self.0[place].1.add(sum),
-            Err(0) if self.0.len() >= MOST => {}
             Err(place) => {
                 self.0.insert(place, (index, sum.clone()));
                 if self.0.len() > MOST {

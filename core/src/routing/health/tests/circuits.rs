@@ -145,6 +145,34 @@ fn it_is_a_failure_that_opens_it_and_not_that_answers_lie_further_back() {
 }
 
 #[test]
+fn as_many_probes_go_in_an_interval_as_it_has() {
+    let mut settings = HealthSettings::default();
+    settings.circuit.probes = 3;
+    let mut one = Health::new(settings).unwrap();
+    let mut two = one.clone();
+    all(&mut one, FAILED, 0..5);
+    let probing = |health: &mut Health| health.probing(&account("main"), MethodKind::CardToken, at(36));
+    probing(&mut one);
+    probing(&mut one);
+    assert_eq!(circuit(&one, 37), Circuit::HalfOpen);
+    probing(&mut two);
+    one.merge(&two);
+    assert_eq!(circuit(&one, 37), open(40));
+    assert_eq!(circuit(&one, 40), Circuit::HalfOpen);
+}
+
+#[test]
+fn failures_that_were_few_stay_few_when_what_was_before_them_is_forgotten() {
+    let mut health = health();
+    all(&mut health, Sign::Approved, (0..10).map(|tick| tick * 5));
+    all(&mut health, FAILED, [50, 50, 50, 50, 50]);
+    for secs in (50..600).step_by(5) {
+        assert_eq!(circuit(&health, secs), Circuit::Closed, "5 of 15, {secs}");
+        all(&mut health, Sign::Approved, [secs]);
+    }
+}
+
+#[test]
 fn it_is_of_an_account_and_a_method() {
     let mut health = health();
     all(&mut health, FAILED, 0..5);
