@@ -595,7 +595,9 @@ async fn a_cascade_ends_where_the_cards_network_allows_no_other_try() {
             let intent = pay(&world, &name, only, visa()).await.unwrap();
             assert_eq!(intent.attempts().len(), 1);
         }
-        let last = pay(&world, &format!("{limit}-last"), new(), visa()).await.unwrap();
+        let last = pay(&world, &format!("{limit}-last"), new(), visa())
+            .await
+            .unwrap();
         assert_eq!(last.attempts().len(), 15 - limit, "{limit}");
         assert_eq!(last.status(), IntentStatus::Created);
     }

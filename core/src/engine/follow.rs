@@ -171,7 +171,12 @@ impl Inner {
         }
         // For the card's network the next account is one more try. Where that isn't known to be allowed, the payment waits.
         let tries_again = matches!(cause, Cause::SoftDecline(_));
-        if tries_again && self.card_may_be_tried(tenant, state, &attempt.method).await.is_err() {
+        if tries_again
+            && self
+                .card_may_be_tried(tenant, state, &attempt.method)
+                .await
+                .is_err()
+        {
             return Ok(None);
         }
         // An account that can't be asked at all is none: the payment waits for another method.
