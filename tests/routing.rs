@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use paymux::connector::Ability;
@@ -12,11 +13,12 @@ use paymux::routing::{
     ActiveProgram, CardType, CascadePolicy, Circuits, Country, DecidedBy, Explanation, FeeRow, FeeTable,
     Percent, Program, Route, Segment, StickyBy, WhenAllOpen, card_network, metadata, payer_country, replay,
 };
-use paymux::sandbox::{Call, FaultKind, Shape};
+use paymux::sandbox::{Call, FaultKind, Sandbox, Shape};
 use paymux::store::RowKind;
 use paymux::{
-    AttemptStatus, CardDetails, Clock as _, ConnectorId, DeclineCode, Error, ErrorKind, HealthPolicy,
-    IntentQuery, IntentStatus, Need, OrchestratorBuilder, Payer, PaymentIntent, Policy, prelude::*,
+    AttemptStatus, CardDetails, Clock as _, ConnectorId, ConnectorMap, Currency, DeclineCode, Error,
+    ErrorKind, HealthPolicy, IntentQuery, IntentStatus, Need, OrchestratorBuilder, Payer, PaymentIntent,
+    Policy, Runtime, prelude::*,
 };
 use support::*;
 
@@ -159,14 +161,24 @@ async fn what_is_kept_of_a_decision_has_no_personal_data_and_replays() {
 
 #[tokio::test]
 async fn an_account_that_cannot_take_a_payment_is_left_out_before_any_rule() {
-    let world = world(|builder| builder.router(program(Route::ordered(["sandbox"])))).await;
-    let dear = NewIntent::payment(money!("5 USD"));
-    let refused = pay(&world, "usd", dear, card("tok_approve")).await;
-    // The default sandbox takes dollars or it doesn't: what it says is the account's own limit, each by its name.
-    if let Err(error) = refused {
-        assert_eq!(*error.kind(), ErrorKind::NoRoute);
-        assert_eq!(error.faults().len(), 3);
-    }
+    let router = program(Route::ordered(["sandbox"]));
+    let euros = Shape::default().currencies([Currency::EUR]);
+    let world = World::built(euros, &["first", "second", "third"], |builder| {
+        builder.router(router)
+    })
+    .await;
+    let dollars = NewIntent::payment(money!("5 USD"));
+    let error = pay(&world, "usd", dollars, card("tok_approve"))
+        .await
+        .unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::NoRoute);
+    let named = |name: &str| problems(&error).contains(&format!("sandbox/{name}: currency: "));
+    assert!(
+        ["first", "second", "third"].into_iter().all(named),
+        "{}",
+        problems(&error)
+    );
+    assert_eq!(world.posts(), 0);
     let token = PaymentMethod::card_token_of(account("second"), "tok_approve");
     let intent = pay(&world, "own", new(), token).await.unwrap();
     assert_eq!(went(&intent), ["second"]);
@@ -612,6 +624,34 @@ async fn an_account_that_authenticates_nobody_is_not_asked_for_a_challenge() {
     assert_eq!(intent.status(), IntentStatus::Created);
     let decline = intent.last_decline().unwrap();
     assert_eq!(decline.code(), DeclineCode::AuthenticationRequired);
+}
+
+#[tokio::test]
+async fn a_challenge_that_was_asked_for_is_asked_of_every_account_after() {
+    let (runtime, clock) = Runtime::test(7);
+    let sandbox = Sandbox::seeded(7).clock(Arc::new(clock.clone()));
+    let lax = Shape::default().no_three_d_secure();
+    let accounts = [
+        sandbox.connector("first"),
+        sandbox.clone().shape(lax).connector("second"),
+        sandbox.connector("third"),
+    ];
+    let connectors = ConnectorMap::shared(accounts).unwrap();
+    let world = World::from(runtime, clock, sandbox, connectors, |builder| builder).await;
+    // A second copy changes nothing; the third send is the one with the challenge.
+    world.fault(Call::Authorize, FaultKind::Duplicate);
+    world.fault(Call::Authorize, FaultKind::Decline);
+    let intent = pay(&world, "p", new(), card("tok_authentication_required"))
+        .await
+        .unwrap();
+    assert_eq!(intent.route().len(), 3, "without a challenge all three take it");
+    assert_eq!(went(&intent), ["first", "first", "third"]);
+    let asked = intent.attempts().last().unwrap();
+    assert_eq!(
+        asked.status(),
+        AttemptStatus::RequiresAction,
+        "challenged there too"
+    );
 }
 
 #[tokio::test]

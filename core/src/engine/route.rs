@@ -52,13 +52,7 @@ impl Inner {
     ) -> Result<PlanRecord> {
         self.card_may_be_tried(tenant, intent, method).await?;
         let at = self.runtime.clock.now();
-        let asked = Asked {
-            amount: intent.amount,
-            method,
-            capture: self.capture_method(intent),
-            challenge: challenge.max(intent.details.sca.challenge),
-            details: &intent.details,
-        };
+        let asked = self.asked(intent, method, challenge);
         let mut left_out = Vec::new();
         let mut candidates = Vec::new();
         for connector in self.connectors.accounts(tenant).await? {
@@ -123,6 +117,17 @@ impl Inner {
         })
     }
 
+    /// What an attempt asks of the account that takes it.
+    fn asked<'a>(&self, intent: &'a Intent, method: &'a PaymentMethod, challenge: Challenge) -> Asked<'a> {
+        Asked {
+            amount: intent.amount,
+            method,
+            capture: self.capture_method(intent),
+            challenge: challenge.max(intent.details.sca.challenge),
+            details: &intent.details,
+        }
+    }
+
     /// What the payment is expected to cost at each account.
     fn expect_fees(&self, facts: &RouteFacts<'_>, candidates: &mut [Candidate]) {
         if self.fees.rows().is_empty() {
@@ -183,6 +188,7 @@ impl Inner {
         plan: &PlanRecord,
         ask: &Ask,
     ) -> Result<Opened> {
+        let asked = self.asked(intent, &ask.method, ask.challenge);
         let mut faults = Vec::new();
         for place in plan.next..plan.accounts.len() {
             let account = &plan.accounts[place].account;
@@ -203,6 +209,12 @@ impl Inner {
                 ));
                 continue;
             };
+            // A challenge that was asked for since, and what a host registers anew, ask more than the plan was made for.
+            if let Err(reason) = eligible(&connector, &asked) {
+                let problem = format!("{account} can't take it: {reason}");
+                faults.push(Fault::new("account", problem, "use another"));
+                continue;
+            }
             match self.attempt_at(intent, connector, ask) {
                 Ok((attempt, operation, call, connector)) => {
                     self.goes_to(account, &ask.method, intent.amount.currency(), attempt.opened_at);
