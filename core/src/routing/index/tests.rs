@@ -56,6 +56,10 @@ const TEXTS: &[&str] = &[
     "é",
     "éa",
     "z\u{10ffff}",
+    "4\0",
+    "4\01",
+    "\u{7f}",
+    "\u{7f}\u{80}",
 ];
 const NUMBERS: &[i64] = &[0, 1, 2, 3, 5, 720, 1_439, 5_411, 9_999, -4, i64::MIN, i64::MAX];
 const AMOUNTS: &[i64] = &[
@@ -185,9 +189,14 @@ struct Payment {
 impl Payment {
     fn of(draw: &mut Draw) -> Self {
         let mut metadata = BTreeMap::new();
-        for key in ["segment", "channel", "other"] {
+        let numbered = (0..KEPT).map(|number| format!("key{number}"));
+        for key in ["segment", "channel", "other"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(numbered)
+        {
             if let Some(text) = text(draw) {
-                metadata.insert(key.to_owned(), text);
+                metadata.insert(key, text);
             }
         }
         Self {
@@ -236,8 +245,10 @@ fn text(draw: &mut Draw) -> Option<String> {
     let named = *draw.of(TEXTS);
     match draw.below(6) {
         0 => None,
-        1 => Some(format!("{named}1")),
-        2 => Some(format!("{named}z")),
+        1 => Some(format!(
+            "{named}{}",
+            draw.of(&['1', 'z', '\0', '\u{7f}', '\u{80}'])
+        )),
         _named => Some(named.to_owned()),
     }
 }
@@ -302,22 +313,79 @@ fn what_rules_compile_to_decides_as_the_interpreter() {
     );
 }
 
-/// Several blocks, and more facts than a decision keeps the rows of.
+/// Several blocks, and more facts than a decision keeps the rows of. Each rule is one customer's, so that a payment of a
+/// customer's gets past all rules before theirs.
 #[test]
 fn large_programs_decide_as_the_interpreter() {
-    let mut asked = Asked::default();
     let keys = (0..KEPT).map(|key| FactName::Metadata(format!("key{key}").into()));
     let all: Vec<FactName> = names().into_iter().chain(keys).collect();
+    let (mut pairs, mut first_block, mut later_blocks) = (0, 0, 0);
     for seed in 0..12 {
         let draw = &mut Draw(seed);
-        let rules = program(draw, &all, 600..2_000);
-        asked.ask(draw, &rules, LIMITS, 100);
+        let mut rules = program(draw, &all, 1_200..2_400);
+        let customers = rules.rules.len() / 4;
+        for (number, rule) in rules.rules.iter_mut().enumerate() {
+            let levels = draw.below(3);
+            let owner = owned_by(&format!("customer {}", number % customers));
+            let more = condition(draw, &all, levels);
+            rule.when = When(Condition::All(vec![owner, more]));
+        }
+        let index = Index::compile(&rules);
+        assert!(
+            index.plans.len() > 1 && index.lookups.len() > KEPT,
+            "{} {} of {}",
+            index.plans.len(),
+            index.lookups.len(),
+            rules.rules.len()
+        );
+        for _ in 0..400 {
+            let (payment, customer) = (Payment::of(draw), format!("customer {}", draw.below(customers)));
+            let mut facts = payment.facts(draw);
+            facts.customer = Some(&customer);
+            let meant = rules.first(&facts);
+            assert_eq!(index.first(&rules, &facts), meant, "{facts:?}");
+            let block = |rule: usize| index.clauses.partition_point(|one| (one.rule as usize) < rule) / BLOCK;
+            pairs += 1;
+            first_block += usize::from(meant.is_some_and(|rule| block(rule) == 0));
+            later_blocks += usize::from(meant.is_some_and(|rule| block(rule) > 0));
+        }
     }
-    println!("{asked:?}");
-    assert!(
-        asked.matched > asked.pairs / 4 && asked.beyond_the_third > asked.matched / 2,
-        "{asked:?}"
+    let count = format!("of {pairs}: {first_block} in the first block, {later_blocks} in later ones");
+    println!("{count}");
+    assert!(first_block > pairs / 10 && later_blocks > pairs / 4, "{count}");
+}
+
+fn owned_by(customer: &str) -> Condition {
+    Condition::Test(Comparison {
+        fact: Placed::built(FactName::Customer),
+        test: Test::In(vec![Placed::built(Value::Text(customer.to_owned()))]),
+    })
+}
+
+#[test]
+fn the_values_of_a_list_are_one_run_of_cells() {
+    let list = |name: &str, parity: i64| List {
+        name: Placed::built(name.to_owned()),
+        values: (0..500)
+            .map(|half| Placed::built(Value::Number(2 * half + parity)))
+            .collect(),
+    };
+    let named = |name: &str| {
+        Condition::Test(Comparison {
+            fact: Placed::built(FactName::Mcc),
+            test: Test::InList(Placed::built(name.to_owned())),
+        })
+    };
+    let rules = rules_of(
+        vec![named("even"), named("odd")],
+        vec![list("even", 0), list("odd", 1)],
     );
+    let (dimensions, _) = dimensions(&rules);
+    for rule in &rules.rules {
+        each_test(&rule.when.0, &mut |comparison| {
+            assert_eq!(dimensions[0].passing(&comparison.test).runs().len(), 1);
+        });
+    }
 }
 
 /// Whether a rule takes each of these.
