@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use paymux_core::routing::Program;
-use paymux_core::{Payments, Result};
+use paymux_core::{ErrorKind, Payments, Result};
 
 use crate::rng::Rng;
 use crate::schedule::{Owner, lock, promise};
@@ -25,7 +25,9 @@ enum Change {
 
 /// Keeps a tenant's programs until the faults stop. `number` is of the stream that it decides by.
 pub(crate) async fn keep(world: &Arc<World>, tenant: usize, number: u32) {
-    let Some(stored) = &world.routing.stored else { return };
+    let Some(stored) = &world.routing.stored else {
+        return;
+    };
     let pool = &stored.pools[tenant];
     let mut rng = world.decider.stream(Stream::Keeper(number));
     let mut newest = 0;
@@ -77,7 +79,9 @@ async fn insist(world: &Arc<World>, tenant: usize, rng: &mut Rng, change: Change
                     return Some(version);
                 }
                 // There is nothing to go back to, or no such version.
-                Some(Err(error)) if !error.is_retryable() => return None,
+                Some(Err(error)) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::NotFound) => {
+                    return None;
+                }
                 Some(Err(_)) | None => {}
             }
         }

@@ -16,8 +16,8 @@ use paymux_core::{
     PaymentMethod, Result, RiskCheck, RiskStages, RiskVerdict, Spawn, Task, Tenant, Timestamp,
 };
 
-use crate::bank::Answer;
 use crate::auditor::is_beside;
+use crate::bank::Answer;
 use crate::faults::{Fault, OF_COMMIT, ROUTING, WORLD, of_read, of_send};
 use crate::rng::mix;
 use crate::schedule::{Boundary, Owner, Time, give_way, lock, promise};

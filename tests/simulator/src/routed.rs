@@ -15,8 +15,8 @@ use paymux_core::routing::{
 };
 use paymux_core::store::{Batch, Row, RowKey, RowKind};
 use paymux_core::{
-    AccountRef, AttemptId, AttemptStatus, CaptureMethod, Challenge, Decline, IntentDetails, MethodKind, Money,
-    Tenant, Timestamp,
+    AccountRef, AttemptId, AttemptStatus, CaptureMethod, Challenge, Decline, IntentDetails, MethodKind,
+    Money, Tenant, Timestamp,
 };
 use serde::Deserialize;
 
@@ -210,7 +210,10 @@ impl Routed {
         let events: Vec<_> = events.collect();
         *known = (row.version, sequence + events.len() as u64);
         if row.version != version + 1 {
-            self.raise(16, format!("{:?} goes from version {version} to {}", row.key, row.version));
+            self.raise(
+                16,
+                format!("{:?} goes from version {version} to {}", row.key, row.version),
+            );
         }
         for (place, event) in events.iter().enumerate() {
             if event.sequence != sequence + 1 + place as u64 {
@@ -251,7 +254,8 @@ impl Routed {
             return self.raise(37, format!("{name} goes somewhere without a decision"));
         };
         let of_row = || batch.events.iter().filter(|event| event.row == row.key);
-        let by_itself = of_row().any(|event| event.kind == "attempt.learnt" || event.kind == "operation.closed");
+        let by_itself =
+            of_row().any(|event| event.kind == "attempt.learnt" || event.kind == "operation.closed");
         let learnt: Vec<AttemptId> = of_row()
             .filter(|event| event.kind == "attempt.learnt")
             .filter_map(|event| serde_json::from_slice::<Learnt>(&event.body).ok())
@@ -274,7 +278,13 @@ impl Routed {
             false => payment.capture_method,
         };
         if new.capture_method != capture {
-            found(34, format!("it is to be captured {capture:?}, and {:?} is asked for", new.capture_method));
+            found(
+                34,
+                format!(
+                    "it is to be captured {capture:?}, and {:?} is asked for",
+                    new.capture_method
+                ),
+            );
         }
         if let Some(why) = asked.why_not(&new.account) {
             found(34, format!("{} is asked, and {why}", new.account));
@@ -286,7 +296,11 @@ impl Routed {
         if counted >= setting.routing.max_attempts {
             found(
                 35,
-                format!("attempt {} of at most {}", counted + 1, setting.routing.max_attempts),
+                format!(
+                    "attempt {} of at most {}",
+                    counted + 1,
+                    setting.routing.max_attempts
+                ),
             );
         }
         if let Some(live) = before
@@ -302,7 +316,9 @@ impl Routed {
             found(35, why);
         }
         match by_itself {
-            true => goes_on(setting, &payment, plan, new, before, &learnt, coverage, &mut found),
+            true => goes_on(
+                setting, &payment, plan, new, before, &learnt, coverage, &mut found,
+            ),
             false => {
                 for planned in &plan.accounts {
                     if let Some(why) = asked.why_not(&planned.account) {
@@ -311,7 +327,10 @@ impl Routed {
                 }
                 for out in &plan.left_out {
                     if asked.why_not(&out.account).is_none() {
-                        found(34, format!("{} is left out, and takes it: {}", out.account, out.reason));
+                        found(
+                            34,
+                            format!("{} is left out, and takes it: {}", out.account, out.reason),
+                        );
                     }
                     coverage.note("left out", out.reason.split(':').next().unwrap_or_default());
                 }
@@ -327,7 +346,11 @@ impl Routed {
                 decision.check(coverage, &mut found);
             }
         }
-        let opened: Vec<_> = payment.attempts.iter().map(|attempt| (attempt.id, &attempt.method)).collect();
+        let opened: Vec<_> = payment
+            .attempts
+            .iter()
+            .map(|attempt| (attempt.id, &attempt.method))
+            .collect();
         self.cards.opened(tenant, &opened);
         self.found.extend(problems);
     }
@@ -372,10 +395,16 @@ fn goes_on(
     if authenticates {
         coverage.note("cascade", "challenge");
         if new.account != cause.account || cause.challenge == Challenge::Required {
-            found(35, format!("a challenge for {} goes to {}", cause.account, new.account));
+            found(
+                35,
+                format!("a challenge for {} goes to {}", cause.account, new.account),
+            );
         }
         if payment.details.mit.is_some() {
-            found(35, "a payment that the merchant initiates is challenged".to_owned());
+            found(
+                35,
+                "a payment that the merchant initiates is challenged".to_owned(),
+            );
         }
         return;
     }
@@ -383,11 +412,18 @@ fn goes_on(
         (AttemptStatus::NotExecuted, _) => coverage.note("cascade", "after a proof"),
         (AttemptStatus::Declined, Some(word)) if word.says == Says::GoOn => {
             coverage.note("cascade", "after a soft decline");
-            let row = setting.routing.cascade.iter().find(|(code, _)| *code == word.code);
+            let row = setting
+                .routing
+                .cascade
+                .iter()
+                .find(|(code, _)| *code == word.code);
             if let Some((code, to)) = row
                 && !to.iter().any(|target| crate::routes::names(target, &new.account))
             {
-                found(35, format!("{code:?} may be followed by {to:?}, and {} is", new.account));
+                found(
+                    35,
+                    format!("{code:?} may be followed by {to:?}, and {} is", new.account),
+                );
             }
         }
         (status, said) => {
@@ -410,7 +446,10 @@ fn goes_on(
     if !setting.jumps && age >= setting.routing.within_ms as i64 {
         found(
             35,
-            format!("it goes on after {age} ms, and may for {} ms", setting.routing.within_ms),
+            format!(
+                "it goes on after {age} ms, and may for {} ms",
+                setting.routing.within_ms
+            ),
         );
     }
 }
@@ -436,11 +475,19 @@ impl<'a> Decision<'a> {
         let through = self.payment.details.routing.through.as_ref();
         if let Some(through) = through {
             coverage.note("route", "caller");
-            for planned in self.plan.accounts.iter().filter(|one| !through.names(&one.account)) {
+            for planned in self
+                .plan
+                .accounts
+                .iter()
+                .filter(|one| !through.names(&one.account))
+            {
                 found(34, format!("{} isn't what the caller named", planned.account));
             }
             if why.by != DecidedBy::Caller {
-                found(37, format!("the caller named {through:?}, and {:?} decides", why.by));
+                found(
+                    37,
+                    format!("the caller named {through:?}, and {:?} decides", why.by),
+                );
             }
             return;
         }
@@ -463,11 +510,16 @@ impl<'a> Decision<'a> {
             rules(version).is_some_and(|rules| self.way(rules).1.kind == ChoiceKind::Blocked)
         };
         if versions.iter().all(blocks) {
-            found(36, format!("a rule blocks it, and it goes to {}", self.new.account));
+            found(
+                36,
+                format!("a rule blocks it, and it goes to {}", self.new.account),
+            );
             return;
         }
         let (version, decided) = match &why.by {
-            DecidedBy::Caller => return found(37, "the caller named nobody, and is said to decide".to_owned()),
+            DecidedBy::Caller => {
+                return found(37, "the caller named nobody, and is said to decide".to_owned());
+            }
             DecidedBy::Router => {
                 coverage.note("route", "router");
                 if routing.host.is_some() || !versions.contains(&None) {
@@ -477,7 +529,15 @@ impl<'a> Decision<'a> {
             }
             DecidedBy::Program { version, .. } => (*version, rules(version)),
         };
-        let DecidedBy::Program { name, fingerprint, rule, .. } = &why.by else { return };
+        let DecidedBy::Program {
+            name,
+            fingerprint,
+            rule,
+            ..
+        } = &why.by
+        else {
+            return;
+        };
         if !versions.contains(&version) {
             found(
                 37,
@@ -490,10 +550,20 @@ impl<'a> Decision<'a> {
         if rules.program.fingerprint() != fingerprint {
             found(37, format!("`{name}` isn't what it was"));
         }
-        coverage.note("route", if version.is_some() { "stored program" } else { "host's program" });
+        coverage.note(
+            "route",
+            if version.is_some() {
+                "stored program"
+            } else {
+                "host's program"
+            },
+        );
         let (expected, way) = self.way(rules);
         if *rule != expected || why.choice != way.kind {
-            let what = format!("rule {expected} of `{name}` fits, {:?}, and {rule} decides", way.kind);
+            let what = format!(
+                "rule {expected} of `{name}` fits, {:?}, and {rule} decides",
+                way.kind
+            );
             return found(37, what);
         }
         coverage.note("route", words::of_choice(way.kind));
@@ -501,7 +571,10 @@ impl<'a> Decision<'a> {
         self.in_order(why, way, found);
         let again = replay(&rules.program, [why], |_| {});
         if again.same != 1 {
-            found(37, format!("`{name}` decides otherwise when it is asked again: {again}"));
+            found(
+                37,
+                format!("`{name}` decides otherwise when it is asked again: {again}"),
+            );
         }
     }
 
@@ -556,7 +629,10 @@ impl<'a> Decision<'a> {
             self.plan.accounts.iter().map(|one| one.account.clone()).collect();
         if able != planned {
             let texts = |all: &BTreeSet<AccountRef>| all.iter().map(ToString::to_string).collect::<Vec<_>>();
-            found(37, format!("{:?} are meant, {:?} are planned", texts(&able), texts(&planned)));
+            found(
+                37,
+                format!("{:?} are meant, {:?} are planned", texts(&able), texts(&planned)),
+            );
         }
     }
 
@@ -577,7 +653,9 @@ impl<'a> Decision<'a> {
             let (row, place) = way.place(account).unwrap_or((2, 0));
             let drawn = || {
                 let drawn = &why.split.as_ref()?.drawn;
-                drawn.iter().position(|(target, _)| crate::routes::names(target, account))
+                drawn
+                    .iter()
+                    .position(|(target, _)| crate::routes::names(target, account))
             };
             let fee = self.considered(why, account).and_then(|one| one.fee);
             let within = match (row, way.kind) {
@@ -590,7 +668,12 @@ impl<'a> Decision<'a> {
         };
         let keys: Vec<_> = self.plan.accounts.iter().map(|one| key(&one.account)).collect();
         if !keys.is_sorted() {
-            let accounts: Vec<_> = self.plan.accounts.iter().map(|one| one.account.to_string()).collect();
+            let accounts: Vec<_> = self
+                .plan
+                .accounts
+                .iter()
+                .map(|one| one.account.to_string())
+                .collect();
             found(37, format!("{way:?} comes to {accounts:?}, by {keys:?}"));
         }
     }
@@ -620,7 +703,10 @@ impl<'a> Decision<'a> {
         }
         match (all_open, counting.when_all_open) {
             (true, WhenAllOpen::Refuse) => {
-                found(36, "all circuits are open, and the payment isn't refused".to_owned());
+                found(
+                    36,
+                    "all circuits are open, and the payment isn't refused".to_owned(),
+                );
             }
             (true, WhenAllOpen::TryAnyway) => coverage.note("circuit", "all open, tried"),
             (false, _) => {}

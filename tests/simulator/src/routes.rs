@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use paymux_core::routing::{
     CascadePolicy, ChoiceKind, CircuitSettings, Country, FeeRow, FeeTable, HealthSettings, Program, Route,
-    StickyBy, WhenAllOpen, When, amount, attempt, capture, card_issuer_country, card_network, currency, mcc,
+    StickyBy, When, WhenAllOpen, amount, attempt, capture, card_issuer_country, card_network, currency, mcc,
     merchant_country, method, mit, payer_country,
 };
 use paymux_core::{
-    AccountRef, CaptureMethod, CardDetails, Currency, DeclineCode, HealthPolicy, MethodKind, MitReason, Money,
-    Need, NewIntent, Orchestrator, OrchestratorBuilder, Payer, PaymentMethod, Policy, Through,
+    AccountRef, CaptureMethod, CardDetails, Currency, DeclineCode, HealthPolicy, MethodKind, MitReason,
+    Money, Need, NewIntent, Orchestrator, OrchestratorBuilder, Payer, PaymentMethod, Policy, Through,
 };
 
 use crate::bank::{ADVISED, Manner};
@@ -104,8 +104,11 @@ pub(crate) const COUNTRIES: [Country; 3] = [
 ];
 pub(crate) const NETWORKS: [&str; 4] = ["visa", "mastercard", "amex", "maestro"];
 const MCCS: [u16; 3] = [5411, 5732, 7995];
-const METHODS: [MethodKind; 3] = [MethodKind::CardToken, MethodKind::Wallet, MethodKind::BankRedirect];
-const HOUR: u64 = 3_600_000;
+const METHODS: [MethodKind; 3] = [
+    MethodKind::CardToken,
+    MethodKind::Wallet,
+    MethodKind::BankRedirect,
+];
 
 impl Routing {
     pub(crate) fn of(rng: &mut Rng, owners: &[Option<usize>], tenants: usize) -> Self {
@@ -255,7 +258,11 @@ impl Routing {
             0 | 1 => {
                 let of = |word: &&(&str, Option<&str>)| word.1.is_none_or(|of| of == network);
                 let words: Vec<_> = ADVISED.iter().filter(of).collect();
-                Some(format!("{}-{}-{number}", Manner::Advised.token(), rng.pick(&words).0))
+                Some(format!(
+                    "{}-{}-{number}",
+                    Manner::Advised.token(),
+                    rng.pick(&words).0
+                ))
             }
             2 => Some(format!("{}-{number}", Manner::SoftOnce.token())),
             3 if self.few_cards => Some(format!("{}-{number}", Manner::Soft.token())),
@@ -297,9 +304,7 @@ pub(crate) fn token_of(token: &str) -> Option<&str> {
 /// Whether a target names an account.
 pub(crate) fn names(target: &str, account: &AccountRef) -> bool {
     match target.split_once('/') {
-        Some((connector, name)) => {
-            connector == account.connector().as_str() && name == account.account()
-        }
+        Some((connector, name)) => connector == account.connector().as_str() && name == account.account(),
         None => target == account.connector().as_str(),
     }
 }
@@ -321,7 +326,7 @@ impl Counting {
                 ..HealthSettings::default()
             },
             when_all_open: *rng.pick(&[WhenAllOpen::TryAnyway, WhenAllOpen::Refuse]),
-            every_ms: *rng.pick(&[5_000, 30_000]),
+            every_ms: *rng.pick(&[60_000, 300_000]),
             named: rng.chance(700),
         }
     }
@@ -491,7 +496,7 @@ impl Test {
                 *rng.pick(&CURRENCIES),
             )),
             4 => Self::Method(*rng.pick(&METHODS)),
-            5 => Self::Network(rng.pick(&NETWORKS)),
+            5 => Self::Network(rng.pick::<&str>(&NETWORKS)),
             6 => Self::IssuedIn(country(rng)),
             7 => Self::PayerIn(country(rng)),
             8 => Self::MerchantIn(country(rng)),

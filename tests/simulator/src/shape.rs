@@ -191,9 +191,7 @@ impl Shape {
 
     fn capabilities(&self) -> Capabilities {
         let not = &self.limits;
-        let currencies = CURRENCIES
-            .into_iter()
-            .filter(|one| Some(*one) != not.no_currency);
+        let currencies = CURRENCIES.into_iter().filter(|one| Some(*one) != not.no_currency);
         let mut limits = Capabilities::currencies(currencies)
             .partial_capture()
             .partial_authorization()

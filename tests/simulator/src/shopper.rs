@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use paymux_core::{
     AcceptDuplicateRisk, Actor, AttemptStatus, CaptureAmount, CaptureMethod, CaptureOutcome, Challenge,
-    Confirm, Currency, Error, ErrorKind, Evidence, IdempotencyKey, IntentStatus, IntentUpdate, Mit, MitReason,
-    Money, NewIntent, NewRefund, NewSession, PaymentIntent, PaymentIntentId, PaymentMethod, PaymentOutcome,
-    Payments, RefundOutcome, RefundReason, Replay, Reply, Rest, Result, Retry, ReturnPayload, ReverseOutcome,
-    ReviewReason, ReviewVerdict, SessionStatus, Timestamp, VoidOutcome, Volatile,
+    Confirm, Currency, Error, ErrorKind, Evidence, IdempotencyKey, IntentStatus, IntentUpdate, Mit,
+    MitReason, Money, NewIntent, NewRefund, NewSession, PaymentIntent, PaymentIntentId, PaymentMethod,
+    PaymentOutcome, Payments, RefundOutcome, RefundReason, Replay, Reply, Rest, Result, Retry, ReturnPayload,
+    ReverseOutcome, ReviewReason, ReviewVerdict, SessionStatus, Timestamp, VoidOutcome, Volatile,
 };
 
 use crate::bank::Manner;
@@ -171,24 +171,27 @@ impl Shopper {
                 Some(Err(error)) => {
                     self.heard_refusal(&error);
                     match error.retry() {
-                    Retry::SameKey { .. } => {
-                        if *error.kind() == ErrorKind::NotExecuted {
-                            if matches!(verb, "pay" | "confirm" | "submit") {
-                                self.heard_not_executed();
-                            }
-                            if self.rng.chance(500) {
-                                return Err(Gave::No);
+                        Retry::SameKey { .. } => {
+                            if *error.kind() == ErrorKind::NotExecuted {
+                                // Where all circuits are open nobody was asked, which says nothing of an earlier attempt.
+                                let asked = error.faults().iter().all(|fault| fault.field != "route");
+                                if asked && matches!(verb, "pay" | "confirm" | "submit") {
+                                    self.heard_not_executed();
+                                }
+                                if self.rng.chance(500) {
+                                    return Err(Gave::No);
+                                }
                             }
                         }
-                    }
-                    Retry::AfterChange | Retry::Never => {
-                        // No shop uses a key of its own for two requests.
-                        if *error.kind() == ErrorKind::IdempotencyMismatch {
-                            let what = format!("{verb} of {} is told that its key is another's", self.order);
-                            lock(&self.world.auditor).raise(22, what);
+                        Retry::AfterChange | Retry::Never => {
+                            // No shop uses a key of its own for two requests.
+                            if *error.kind() == ErrorKind::IdempotencyMismatch {
+                                let what =
+                                    format!("{verb} of {} is told that its key is another's", self.order);
+                                lock(&self.world.auditor).raise(22, what);
+                            }
+                            return Err(Gave::No);
                         }
-                        return Err(Gave::No);
-                    }
                     }
                 }
                 None => {}
@@ -202,7 +205,7 @@ impl Shopper {
 
     /// Why a payment goes nowhere.
     fn heard_refusal(&self, error: &Error) {
-        let field = error.faults().first().map_or("", |fault| fault.field.as_str());
+        let field = error.faults().first().map_or("", |fault| &fault.field);
         let (kind, name) = match (error.kind(), field) {
             (ErrorKind::Forbidden, "route") => ("route", "blocked"),
             (ErrorKind::Forbidden, "method") => ("card", "refused"),

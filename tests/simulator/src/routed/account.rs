@@ -1,8 +1,6 @@
 //! Whether an account can take a payment, by its shape.
 
-use paymux_core::{
-    AccountRef, CaptureMethod, Challenge, IntentDetails, Money, Need,
-};
+use paymux_core::{AccountRef, CaptureMethod, Challenge, IntentDetails, Money, Need};
 
 use super::{Method, Setting};
 use crate::shape::Shape;
@@ -44,12 +42,19 @@ impl Asked<'_> {
                 "it is another merchant's",
             ),
             (
-                self.method.issued_by.as_ref().is_some_and(|owner| owner != account),
+                self.method
+                    .issued_by
+                    .as_ref()
+                    .is_some_and(|owner| owner != account),
                 "the token is another account's",
             ),
-            (Some(self.amount.currency()) == not.no_currency, "it doesn't take the currency"),
             (
-                not.amounts.is_some_and(|(least, most)| (minor != 0 && minor < least) || minor > most),
+                Some(self.amount.currency()) == not.no_currency,
+                "it doesn't take the currency",
+            ),
+            (
+                not.amounts
+                    .is_some_and(|(least, most)| (minor != 0 && minor < least) || minor > most),
                 "it doesn't take the amount",
             ),
             (
@@ -59,9 +64,9 @@ impl Asked<'_> {
                 "it doesn't take the method",
             ),
             (
-                not.networks.as_ref().is_some_and(|networks| {
-                    network.is_some_and(|network| !networks.contains(network))
-                }),
+                not.networks
+                    .as_ref()
+                    .is_some_and(|networks| network.is_some_and(|network| !networks.contains(network))),
                 "it doesn't take the card's network",
             ),
             (

@@ -127,7 +127,8 @@ impl Cards {
         }
         let approved = |since: Timestamp| rows.iter().any(|(_, tries)| tries.approved_at > Some(since));
         let with_it = |attempt: &&Try| {
-            attempt.status == AttemptStatus::Declined && self::card(tenant, &attempt.method).as_ref() == Some(&card)
+            attempt.status == AttemptStatus::Declined
+                && self::card(tenant, &attempt.method).as_ref() == Some(&card)
         };
         for (place, attempt) in before.iter().enumerate().filter(|(_, attempt)| with_it(attempt)) {
             let Some(word) = attempt.known.declined.as_ref().and_then(words::of) else {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use paymux_core::routing::Health;
-use paymux_core::{AccountRef, AttemptId, AttemptStatus, Decline, DeclineKind, MethodKind, OperationId, Timestamp};
+use paymux_core::{
+    AccountRef, AttemptId, AttemptStatus, Decline, DeclineKind, MethodKind, OperationId, Timestamp,
+};
 use serde::Deserialize;
 
 /// What was seen of all attempts.
@@ -102,7 +104,9 @@ impl Counted {
             // Each of the four is rounded, and what is old counts a little less.
             let missing = whole && told + 2 < seen - seen / 4;
             if told > *seen || missing {
-                found.push(format!("{told} ends of {kind:?} at {account} are counted, and there were {seen}"));
+                found.push(format!(
+                    "{told} ends of {kind:?} at {account} are counted, and there were {seen}"
+                ));
             }
         }
         found
@@ -122,7 +126,10 @@ fn sign(payment: &Payment, attempt: &Try) -> Option<Sign> {
         },
         AttemptStatus::NotExecuted => Some(Sign::NotExecuted),
         AttemptStatus::Opened => {
-            let open = payment.open_op.as_ref().filter(|open| open.id == attempt.operation)?;
+            let open = payment
+                .open_op
+                .as_ref()
+                .filter(|open| open.id == attempt.operation)?;
             match open.stage {
                 Stage::Unknown {} => Some(Sign::Unknown),
                 Stage::Prepared => None,

@@ -1,6 +1,5 @@
 //! A tenant's stored programs in time: which was active when.
 
-use paymux_core::Timestamp;
 use serde::Deserialize;
 
 /// What happened to a tenant's programs.
@@ -20,8 +19,8 @@ pub(super) struct Shelf {
 #[serde(tag = "what", rename_all = "snake_case")]
 enum Event {
     Put { version: u64, name: String },
-    Activated { version: u64, at: Timestamp },
-    RolledBack { to: u64, at: Timestamp },
+    Activated { version: u64 },
+    RolledBack { to: u64 },
 }
 
 impl Shelf {
@@ -31,17 +30,20 @@ impl Shelf {
             Event::Put { version, name } => {
                 self.names.push(name);
                 if version != self.names.len() as u64 {
-                    return Err(format!("program {} is put as version {version}", self.names.len()));
+                    return Err(format!(
+                        "program {} is put as version {version}",
+                        self.names.len()
+                    ));
                 }
             }
-            Event::Activated { version, at: _ } => {
+            Event::Activated { version } => {
                 if self.name(version).is_none() {
                     return Err(format!("version {version} is activated, and isn't there"));
                 }
                 self.activated.push(version);
                 self.turns.push((now, version));
             }
-            Event::RolledBack { to, at: _ } => {
+            Event::RolledBack { to } => {
                 self.activated.pop();
                 if self.activated.last() != Some(&to) {
                     return Err(format!("version {to} isn't what was active before"));
