@@ -322,11 +322,13 @@ impl Counting {
             settings: HealthSettings {
                 half_life: Duration::from_secs(*rng.pick(&[1_800, LONG_HALF_LIFE_S])),
                 least_tries: *rng.pick(&[3, 30]),
+                // Tokens stand for schemes and wallets here, of which there is no end.
+                most_segments: 24,
                 circuit,
                 ..HealthSettings::default()
             },
             when_all_open: *rng.pick(&[WhenAllOpen::TryAnyway, WhenAllOpen::Refuse]),
-            every_ms: *rng.pick(&[60_000, 300_000]),
+            every_ms: *rng.pick(&[120_000, 600_000]),
             named: rng.chance(700),
         }
     }
