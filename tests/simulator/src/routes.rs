@@ -328,7 +328,7 @@ impl Counting {
                 ..HealthSettings::default()
             },
             when_all_open: *rng.pick(&[WhenAllOpen::TryAnyway, WhenAllOpen::Refuse]),
-            every_ms: *rng.pick(&[120_000, 600_000]),
+            every_ms: *rng.pick(&[300_000, 1_800_000]),
             named: rng.chance(700),
         }
     }

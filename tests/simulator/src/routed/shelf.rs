@@ -63,15 +63,12 @@ impl Shelf {
         self.names.get(place).map(String::as_str)
     }
 
-    /// What an instance may go by from `since` to `until`, which reads it again after `refresh`, and keeps what it has
-    /// where the store can't be read.
+    /// What an instance may go by from `since` to `until`, which reads it again after `refresh`. Where the store can't be
+    /// read, it goes on with what it read last, whenever that was.
     pub(super) fn active(&self, since: u64, until: u64, refresh: u64) -> Vec<Option<u64>> {
-        let mut since = since.saturating_sub(refresh);
-        for unread in self.unread.iter().rev() {
-            if *unread >= since && *unread <= until {
-                since = since.saturating_sub(refresh);
-            }
-        }
+        let read = since.saturating_sub(refresh);
+        let unread = |at: &u64| (read..=until).contains(at);
+        let since = if self.unread.iter().any(unread) { 0 } else { read };
         let after = self.turns.partition_point(|(from, _)| *from <= since);
         let first = after.checked_sub(1).map(|place| self.turns[place].1);
         let mut all = vec![first];
