@@ -566,6 +566,13 @@ impl<'a> Decision<'a> {
             );
             return found(37, what);
         }
+        if way.kind == ChoiceKind::Blocked {
+            let to = &self.new.account;
+            return found(
+                36,
+                format!("rule {expected} of `{name}` blocks it, and it goes to {to}"),
+            );
+        }
         coverage.note("route", words::of_choice(way.kind));
         self.all_of(|account| way.place(account).is_some(), found);
         self.in_order(why, way, found);
