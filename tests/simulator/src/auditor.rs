@@ -14,8 +14,9 @@ use paymux_core::{
 
 use crate::bank::{Bank, Manner, Payment};
 use crate::coverage::Coverage;
-use crate::faults::WORLD;
+use crate::faults::{ROUTING, WORLD};
 use crate::fenced::Kept;
+use crate::routed::{Routed, Setting};
 use crate::wire::{Act, Ask, State};
 use crate::world::World;
 
@@ -77,7 +78,6 @@ enum Told {
 }
 
 /// The auditor of one world.
-#[derive(Default)]
 pub(crate) struct Auditor {
     pub(crate) violations: Vec<Violation>,
     rows: HashMap<RowKey, Seen>,
@@ -92,6 +92,7 @@ pub(crate) struct Auditor {
     accepts_late: bool,
     secrets: Vec<Vec<u8>>,
     now: u64,
+    routed: Routed,
 }
 
 /// Which changes of a payment's state there are at all, written down from the design and not from the code.
@@ -143,17 +144,49 @@ fn session_may_turn(from: &str, to: &str) -> bool {
     }
 }
 
+/// Whether rows of this kind are kept beside the payments, under keys that tenants share.
+pub(crate) fn is_beside(kind: RowKind) -> bool {
+    match kind {
+        RowKind::Program | RowKind::Health | RowKind::Card => true,
+        RowKind::Intent | RowKind::Refund | RowKind::Session | RowKind::Notice | RowKind::Evidence => false,
+    }
+}
+
 /// The number of an order, as its name says it.
 pub(crate) fn number_of(order: &str) -> u32 {
     order.trim_start_matches('o').parse().unwrap_or(WORLD)
 }
 
 impl Auditor {
-    pub(crate) fn new(accepts_late: bool, secrets: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn new(accepts_late: bool, secrets: Vec<Vec<u8>>, setting: Setting) -> Self {
         Self {
+            violations: Vec::new(),
+            rows: HashMap::new(),
+            references: HashMap::new(),
+            sends: HashMap::new(),
+            epochs: HashMap::new(),
+            absent: HashSet::new(),
+            committed: HashSet::new(),
+            owners: HashMap::new(),
+            orders: BTreeMap::new(),
+            coverage: Coverage::default(),
             accepts_late,
             secrets,
-            ..Self::default()
+            now: 0,
+            routed: Routed::new(setting),
+        }
+    }
+
+    /// Whether what is counted of accounts is compared with what happened.
+    pub(crate) fn counts(&self) -> bool {
+        self.routed.counts()
+    }
+
+    /// What there is to say of where payments went.
+    pub(crate) fn of_routing(&mut self, sees: impl FnOnce(&mut Routed)) {
+        sees(&mut self.routed);
+        for (invariant, what) in self.routed.take() {
+            self.raise(invariant, what);
         }
     }
 
@@ -171,7 +204,11 @@ impl Auditor {
         self.orders.entry(order.to_owned()).or_default()
     }
 
+    /// Whose faults befall a commit.
     pub(crate) fn order_of_batch(&self, batch: &Batch) -> u32 {
+        if batch.puts.iter().any(|row| is_beside(row.key.kind)) {
+            return ROUTING;
+        }
         let order = batch.puts.iter().find_map(|row| match row.key.kind {
             RowKind::Intent | RowKind::Session => row.index.reference.as_deref().map(number_of),
             _ => {
@@ -211,7 +248,7 @@ impl Auditor {
         }
         let evidence = batch.puts.iter().any(|row| row.key.kind == RowKind::Evidence);
         for row in &batch.puts {
-            if matches!(row.key.kind, RowKind::Evidence | RowKind::Notice) {
+            if matches!(row.key.kind, RowKind::Evidence | RowKind::Notice) || is_beside(row.key.kind) {
                 continue;
             }
             self.row(row, batch, evidence);
@@ -248,6 +285,10 @@ impl Auditor {
         }
         if !self.secrets.is_empty() {
             self.look_for_secrets(batch);
+        }
+        self.routed.committed(tenant, batch, now, &mut self.coverage);
+        for (invariant, what) in self.routed.take() {
+            self.raise(invariant, what);
         }
     }
 
@@ -435,6 +476,7 @@ impl Auditor {
                     .insert(key.to_owned(), FirstSend { hash, at: self.now });
             }
         }
+        self.of_routing(|routed| routed.sending(ask, account));
         if first.is_none() && matches!(ask.act, Act::Authorize | Act::Execute) {
             self.only_attempt(ask, bank);
         }

@@ -30,10 +30,41 @@ pub(crate) enum Manner {
     RefundFailsLater,
     Returned,
     Refused,
+    /// A soft decline at the first account that is asked, and approved at the next.
+    SoftOnce,
+    /// Declined with the word after the first `-`.
+    Advised,
+}
+
+/// The words of declines that say more than yes or no: the card's network they are of, if of one.
+pub(crate) const ADVISED: [(&str, Option<&str>); 14] = [
+    ("funds", None),
+    ("unavailable", None),
+    ("v51", Some("visa")),
+    ("v91", Some("visa")),
+    ("v04", Some("visa")),
+    ("v57", Some("visa")),
+    ("vN7", Some("visa")),
+    ("m01", Some("mastercard")),
+    ("m02", Some("mastercard")),
+    ("m03", Some("mastercard")),
+    ("m21", Some("mastercard")),
+    ("m24", Some("mastercard")),
+    ("m40", Some("mastercard")),
+    ("m42", Some("mastercard")),
+];
+
+/// The word that a token wants to be declined with.
+fn advised(token: &str) -> &'static str {
+    let word = token.split('-').nth(1).unwrap_or_default();
+    ADVISED
+        .iter()
+        .find(|(known, _)| *known == word)
+        .map_or("hard", |(known, _)| known)
 }
 
 impl Manner {
-    pub(crate) const ALL: [(Self, &'static str); 17] = [
+    pub(crate) const ALL: [(Self, &'static str); 19] = [
         (Self::Approve, "approve"),
         (Self::Soft, "soft"),
         (Self::Hard, "hard"),
@@ -51,6 +82,8 @@ impl Manner {
         (Self::RefundFailsLater, "refundfailslater"),
         (Self::Returned, "returned"),
         (Self::Refused, "refused"),
+        (Self::SoftOnce, "softonce"),
+        (Self::Advised, "advised"),
     ];
 
     pub(crate) fn token(self) -> &'static str {
@@ -97,6 +130,8 @@ pub(crate) struct Payment {
     pub(crate) reference: String,
     pub(crate) amount: Money,
     pub(crate) manner: Manner,
+    /// What it is declined with, where its manner leaves that open.
+    advised: &'static str,
     manual: bool,
     setup: bool,
     challenged: bool,
@@ -394,6 +429,7 @@ impl Bank {
             reference: ask.reference.clone(),
             amount,
             manner,
+            advised: advised(ask.token.as_deref().unwrap_or_default()),
             manual: ask.manual || !self.shapes[account].captures_at_once,
             setup: ask.setup,
             challenged: ask.challenge,
@@ -430,6 +466,7 @@ impl Bank {
         self.by_reference.insert(payment.reference.clone(), place);
         payment.challenged = ask.challenge;
         payment.manner = Manner::of(ask.token.as_deref().unwrap_or_default());
+        payment.advised = advised(ask.token.as_deref().unwrap_or_default());
         if payment.manner == Manner::Refused {
             return Answer::bare(422);
         }
@@ -439,9 +476,19 @@ impl Bank {
 
     fn decide(&mut self, place: usize, now: u64) {
         self.change(place, now);
+        let asked_before = self.of_order(&self.payments[place].order).any(|earlier| {
+            earlier.id != self.payments[place].id
+                && earlier.manner == Manner::SoftOnce
+                && earlier.state == State::Declined
+        });
         let payment = &mut self.payments[place];
         match payment.manner {
             Manner::Soft => decline(payment, "soft"),
+            Manner::SoftOnce if !asked_before => decline(payment, "soft"),
+            Manner::Advised => {
+                let word = payment.advised;
+                decline(payment, word);
+            }
             Manner::Hard | Manner::Refused => decline(payment, "hard"),
             Manner::Challenge if !payment.challenged => decline(payment, "authentication"),
             Manner::Redirect | Manner::Challenge => {

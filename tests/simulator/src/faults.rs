@@ -98,7 +98,7 @@ impl Fault {
     ];
 }
 
-/// A fault's name: whose stream it is of, and its place there. The world's own stream is `WORLD`.
+/// A fault's name: whose stream it is of, and its place there. The world's own streams are `WORLD` and `ROUTING`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FaultName {
     /// The order whose call it befalls.
@@ -109,11 +109,14 @@ pub struct FaultName {
 
 /// The stream of faults that befall no order's call.
 pub(crate) const WORLD: u32 = u32::MAX;
+/// That of faults that befall what routing keeps beside the payments: programs, health, cards' tries.
+pub(crate) const ROUTING: u32 = u32::MAX - 1;
 
 impl std::fmt::Display for FaultName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.order {
             WORLD => write!(f, "w.{}", self.number),
+            ROUTING => write!(f, "r.{}", self.number),
             order => write!(f, "{order}.{}", self.number),
         }
     }
@@ -128,6 +131,7 @@ impl std::str::FromStr for FaultName {
         Ok(Self {
             order: match order {
                 "w" => WORLD,
+                "r" => ROUTING,
                 order => order.parse().map_err(|_| wrong())?,
             },
             number: number.parse().map_err(|_| wrong())?,

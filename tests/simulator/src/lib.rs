@@ -28,6 +28,9 @@
 //! | `shopper.rs` | the shops: every verb, repeated until it is answered |
 //! | `person.rs` | who decides on what is left unknown |
 //! | `auditor.rs` | who sees every commit, send and reply, and the books, and believes the books |
+//! | `routes.rs` | what it has of routing: programs, fees, counts, what accounts don't take, what orders ask |
+//! | `keeper.rs` | who puts, activates and rolls back tenants' programs while payments run |
+//! | `routed.rs`, `routed/` | who judges where payments go, by a model of its own |
 //! | `fenced.rs` | whether what overtaken workers were told is kept all the same |
 //! | `sums.rs` | whether each row is what its events add up to, in every sixteenth world |
 //! | `script.rs` | a world's decisions, written down: what fuzzers alter |
@@ -84,6 +87,10 @@
 //! | 31 | without faults, everything comes to rest or has a way out | at rest |
 //! | 32 | a seed goes the same way twice | every fiftieth world |
 //! | 33 | what belongs to one account is never sent to another | each send, at rest |
+//! | 34 | no attempt is opened at, and no plan holds, an account that can't take it or that the caller didn't name; a token is sent to its own account alone | each commit, each send |
+//! | 35 | a payment goes on by itself only after a stored proof or soft decline, as often, as soon and where the policy says; a card is tried no more than its network allows | each commit |
+//! | 36 | what is blocked isn't sent; open circuits come last, and with all open the policy decides; no end of an attempt is counted twice | each commit, at rest |
+//! | 37 | the program that decides was in force for that tenant, is followed to the letter, and decides the same again | each commit |
 //!
 //! Not here: 19, since nothing is delivered yet; and of 29, what only the machine can refuse.
 //!
@@ -109,10 +116,13 @@ mod coverage;
 mod disk;
 mod faults;
 mod fenced;
+mod keeper;
 mod person;
 mod ports;
 mod report;
 mod rng;
+mod routed;
+mod routes;
 mod schedule;
 mod script;
 mod shape;

@@ -16,8 +16,9 @@ use paymux_core::{
     PaymentMethod, Result, RiskCheck, RiskStages, RiskVerdict, Spawn, Task, Tenant, Timestamp,
 };
 
+use crate::auditor::is_beside;
 use crate::bank::Answer;
-use crate::faults::{Fault, OF_COMMIT, WORLD, of_read, of_send};
+use crate::faults::{Fault, OF_COMMIT, ROUTING, WORLD, of_read, of_send};
 use crate::rng::mix;
 use crate::schedule::{Boundary, Owner, Time, give_way, lock, promise};
 use crate::wire::{ACCOUNT, Ask, KEY};
@@ -74,13 +75,19 @@ fn unavailable() -> StoreError {
 
 impl SimStore {
     async fn reading<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.reading_of(WORLD, 2, work).await
+    }
+
+    /// The same, with the faults of a stream, at its rate in ten thousand.
+    async fn reading_of<T>(
+        &self,
+        stream: u32,
+        rate: u64,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         self.world.gate().await;
-        if self
-            .world
-            .faults
-            .draw(WORLD, &[(2, Fault::StoreUnreadable)])
-            .is_some()
-        {
+        let fault = self.world.faults.draw(stream, &[(rate, Fault::StoreUnreadable)]);
+        if fault.is_some() {
             self.fail();
             return Err(unavailable());
         }
@@ -127,7 +134,15 @@ impl SimStore {
 #[async_trait]
 impl Store for SimStore {
     async fn load(&self, tenant: &Tenant, keys: &[RowKey]) -> Result<Vec<Option<Row>>, StoreError> {
-        self.reading(self.disk.load(tenant, keys)).await
+        let Some(kind) = keys.first().map(|key| key.kind).filter(|kind| is_beside(*kind)) else {
+            return self.reading(self.disk.load(tenant, keys)).await;
+        };
+        let rows = self.reading_of(ROUTING, 30, self.disk.load(tenant, keys)).await;
+        if rows.is_err() && kind == RowKind::Program {
+            let now = self.world.time.now();
+            lock(&self.world.auditor).of_routing(|routed| routed.unreadable(tenant, now));
+        }
+        rows
     }
 
     async fn lookup(&self, tenant: &Tenant, key: &UniqueKey) -> Result<Option<Unique>, StoreError> {
@@ -139,7 +154,10 @@ impl Store for SimStore {
     }
 
     async fn find(&self, tenant: &Tenant, query: &Query) -> Result<Vec<Row>, StoreError> {
-        self.reading(self.disk.find(tenant, query)).await
+        match is_beside(query.kind) {
+            true => self.reading_of(ROUTING, 30, self.disk.find(tenant, query)).await,
+            false => self.reading(self.disk.find(tenant, query)).await,
+        }
     }
 
     async fn events(

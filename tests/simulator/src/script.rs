@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use crate::faults::WORLD;
+use crate::faults::{ROUTING, WORLD};
 use crate::rng::{Rng, mix};
 use crate::schedule::lock;
 
@@ -128,6 +128,12 @@ pub(crate) enum Stream {
     Person,
     Shop(u32),
     Faults(u32),
+    /// What a world has of routing.
+    Routing,
+    /// What an order asks of its routing, and what its cards are.
+    Route(u32),
+    /// What becomes of a tenant's stored programs.
+    Keeper(u32),
 }
 
 impl Stream {
@@ -140,7 +146,11 @@ impl Stream {
             Self::Person => "person".to_owned(),
             Self::Shop(order) => format!("shop-{order}"),
             Self::Faults(WORLD) => "faults-w".to_owned(),
+            Self::Faults(ROUTING) => "faults-r".to_owned(),
             Self::Faults(order) => format!("faults-{order}"),
+            Self::Routing => "routing".to_owned(),
+            Self::Route(order) => format!("route-{order}"),
+            Self::Keeper(tenant) => format!("keeper-{tenant}"),
         }
     }
 
@@ -153,6 +163,9 @@ impl Stream {
             Self::Person => Rng::of(seed, 0x9e5),
             Self::Shop(order) => Rng::of(mix(seed, 0x0de5), u64::from(order)),
             Self::Faults(order) => Rng::of(mix(seed, 0xfa17), u64::from(order)),
+            Self::Routing => Rng::of(seed, 0x4007e),
+            Self::Route(order) => Rng::of(mix(seed, 0x4007), u64::from(order)),
+            Self::Keeper(tenant) => Rng::of(mix(seed, 0x6ee9), u64::from(tenant)),
         }
     }
 }

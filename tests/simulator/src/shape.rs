@@ -8,13 +8,15 @@ use paymux_core::connector::{
     Authorization, Capabilities, Connector, Echoes, Key, ReplaysErrors, Step, SuccessOn, Transport,
     WebhookOps,
 };
-use paymux_core::{AccountRef, ConnectorId, Currency};
+use paymux_core::routing::Country;
+use paymux_core::{AccountRef, ConnectorId, Currency, MethodKind};
 
 use crate::connector::Api;
 use crate::rng::Rng;
 
-/// The one kind of processor of a world.
-pub(crate) const SIM: ConnectorId = ConnectorId::from_static("sim");
+/// The two connectors of a world: every other account is of the second one.
+pub(crate) const CONNECTORS: [ConnectorId; 2] =
+    [ConnectorId::from_static("sim"), ConnectorId::from_static("alt")];
 
 /// How a second send is known.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +55,24 @@ pub(crate) struct Shape {
     pub(crate) success_on_settled: bool,
     pub(crate) quiet_ms: Option<u64>,
     pub(crate) webhooks: Option<WebhookShape>,
+    pub(crate) limits: Limits,
 }
+
+/// What an account doesn't take.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Limits {
+    pub(crate) no_currency: Option<Currency>,
+    /// From and to, in minor units.
+    pub(crate) amounts: Option<(i64, i64)>,
+    pub(crate) countries: Option<BTreeSet<Country>>,
+    pub(crate) methods: Option<BTreeSet<MethodKind>>,
+    pub(crate) networks: Option<BTreeSet<&'static str>>,
+    pub(crate) no_three_d_secure: bool,
+    pub(crate) no_mit: bool,
+}
+
+/// The currencies that payments are in.
+pub(crate) const CURRENCIES: [Currency; 3] = [Currency::EUR, Currency::JPY, Currency::KWD];
 
 /// So long after a call every read shows its effect, where an account says so; the network keeps to it.
 pub(crate) const QUIET_MS: u64 = 10 * 60_000;
@@ -103,11 +122,14 @@ impl Shape {
                     numbered: rng.chance(700),
                 }),
             },
+            limits: Limits::default(),
         }
     }
 
     pub(crate) fn account(place: usize) -> AccountRef {
-        AccountRef::new(SIM, format!("a{place}"))
+        let [even, odd] = CONNECTORS;
+        let connector = if place.is_multiple_of(2) { even } else { odd };
+        AccountRef::new(connector, format!("a{place}"))
     }
 
     pub(crate) fn connect(&self, place: usize, transport: Arc<dyn Transport>) -> Connector {
@@ -168,18 +190,35 @@ impl Shape {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let currencies: BTreeSet<_> = [Currency::EUR, Currency::JPY, Currency::KWD].into();
+        let not = &self.limits;
+        let currencies = CURRENCIES.into_iter().filter(|one| Some(*one) != not.no_currency);
         let mut limits = Capabilities::currencies(currencies)
             .partial_capture()
             .partial_authorization()
             .setup()
-            .mit()
-            .three_d_secure()
             .echoes(Echoes::AmountAndReference)
             .success_on(match self.success_on_settled {
                 true => SuccessOn::Settled,
                 false => SuccessOn::Accepted,
             });
+        if !not.no_three_d_secure {
+            limits = limits.three_d_secure();
+        }
+        if !not.no_mit {
+            limits = limits.mit();
+        }
+        if let Some((least, most)) = not.amounts {
+            limits = limits.amounts(least, most);
+        }
+        if let Some(countries) = &not.countries {
+            limits = limits.payer_countries(countries.iter().copied());
+        }
+        if let Some(methods) = &not.methods {
+            limits = limits.methods(methods.iter().copied());
+        }
+        if let Some(networks) = &not.networks {
+            limits = limits.networks(networks.iter().copied());
+        }
         if !self.manual {
             limits = limits.automatic_capture_only();
         }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use paymux_core::{
     AcceptDuplicateRisk, Actor, AttemptStatus, CaptureAmount, CaptureMethod, CaptureOutcome, Challenge,
-    Confirm, Currency, ErrorKind, Evidence, IdempotencyKey, IntentStatus, IntentUpdate, Mit, MitReason,
-    Money, NewIntent, NewRefund, NewSession, PaymentIntent, PaymentIntentId, PaymentMethod, PaymentOutcome,
-    Payments, RefundOutcome, RefundReason, Replay, Reply, Rest, Result, Retry, ReturnPayload, ReverseOutcome,
-    ReviewReason, ReviewVerdict, SessionStatus, Timestamp, VoidOutcome, Volatile,
+    Confirm, Currency, Error, ErrorKind, Evidence, IdempotencyKey, IntentStatus, IntentUpdate, Mit,
+    MitReason, Money, NewIntent, NewRefund, NewSession, PaymentIntent, PaymentIntentId, PaymentMethod,
+    PaymentOutcome, Payments, RefundOutcome, RefundReason, Replay, Reply, Rest, Result, Retry, ReturnPayload,
+    ReverseOutcome, ReviewReason, ReviewVerdict, SessionStatus, Timestamp, VoidOutcome, Volatile,
 };
 
 use crate::bank::Manner;
@@ -42,6 +42,8 @@ struct Shopper {
     order: String,
     tenant: usize,
     rng: Rng,
+    /// What it asks of routing, and what its cards are.
+    route: Rng,
     asked: u32,
 }
 
@@ -67,6 +69,7 @@ pub(crate) async fn shop(world: &Arc<World>, number: u32) {
         order,
         tenant,
         rng,
+        route: world.decider.stream(Stream::Route(number)),
         asked: 0,
     };
     let first = shopper.rng.weighted(&[
@@ -165,26 +168,32 @@ impl Shopper {
         for _ in 0..9 {
             match self.once(verb, &ask).await {
                 Some(Ok(answer)) => return Ok(answer),
-                Some(Err(error)) => match error.retry() {
-                    Retry::SameKey { .. } => {
-                        if *error.kind() == ErrorKind::NotExecuted {
-                            if matches!(verb, "pay" | "confirm" | "submit") {
-                                self.heard_not_executed();
-                            }
-                            if self.rng.chance(500) {
-                                return Err(Gave::No);
+                Some(Err(error)) => {
+                    self.heard_refusal(&error);
+                    match error.retry() {
+                        Retry::SameKey { .. } => {
+                            if *error.kind() == ErrorKind::NotExecuted {
+                                // Where all circuits are open nobody was asked, which says nothing of an earlier attempt.
+                                let asked = error.faults().iter().all(|fault| fault.field != "route");
+                                if asked && matches!(verb, "pay" | "confirm" | "submit") {
+                                    self.heard_not_executed();
+                                }
+                                if self.rng.chance(500) {
+                                    return Err(Gave::No);
+                                }
                             }
                         }
-                    }
-                    Retry::AfterChange | Retry::Never => {
-                        // No shop uses a key of its own for two requests.
-                        if *error.kind() == ErrorKind::IdempotencyMismatch {
-                            let what = format!("{verb} of {} is told that its key is another's", self.order);
-                            lock(&self.world.auditor).raise(22, what);
+                        Retry::AfterChange | Retry::Never => {
+                            // No shop uses a key of its own for two requests.
+                            if *error.kind() == ErrorKind::IdempotencyMismatch {
+                                let what =
+                                    format!("{verb} of {} is told that its key is another's", self.order);
+                                lock(&self.world.auditor).raise(22, what);
+                            }
+                            return Err(Gave::No);
                         }
-                        return Err(Gave::No);
                     }
-                },
+                }
                 None => {}
             }
             let wait = self.rng.within(pause / 2, pause);
@@ -192,6 +201,19 @@ impl Shopper {
             pause = (pause * 3).min(600_000);
         }
         Err(Gave::Up)
+    }
+
+    /// Why a payment goes nowhere.
+    fn heard_refusal(&self, error: &Error) {
+        let field = error.faults().first().map_or("", |fault| &fault.field);
+        let (kind, name) = match (error.kind(), field) {
+            (ErrorKind::Forbidden, "route") => ("route", "blocked"),
+            (ErrorKind::Forbidden, "method") => ("card", "refused"),
+            (ErrorKind::NotExecuted, "route") => ("circuit", "all open, refused"),
+            (ErrorKind::NoRoute, _) => ("route", "none"),
+            (_, _) => return,
+        };
+        lock(&self.world.auditor).coverage.note(kind, name);
     }
 
     fn heard_not_executed(&self) {
@@ -245,6 +267,7 @@ impl Shopper {
             order: self.order.clone(),
             tenant: self.tenant,
             rng: Rng::of(self.rng.below(u64::MAX), 1),
+            route: self.route.clone(),
             asked: 0,
         };
         lock(&self.world.auditor).dossier(&self.order).crowded = true;
@@ -290,11 +313,13 @@ impl Shopper {
             (1, Manner::Refused),
         ]);
         let token = format!("{}-{}", manner.token(), self.rng.below(1_000));
-        match self.rng.below(12) {
+        let method = match self.rng.below(12) {
             0 => PaymentMethod::wallet(token, Volatile::new(format!("canary-{}", self.number))),
             1 => PaymentMethod::BankRedirect { scheme: token },
             _ => PaymentMethod::card_token(token),
-        }
+        };
+        let accounts = self.world.shapes.len();
+        self.world.routing.card(&mut self.route, method, accounts)
     }
 
     fn confirm(&mut self) -> Confirm {
@@ -320,6 +345,8 @@ impl Shopper {
             .capture(self.capture_method())
             .return_url("https://shop.example/{payment}")
             .metadata([("order", self.order.clone())]);
+        let accounts = self.world.shapes.len();
+        let new = self.world.routing.wish(&mut self.route, new, accounts);
         match self.rng.chance(150) {
             true => {
                 let life = self.rng.within(600_000, 3_600_000) as i64;

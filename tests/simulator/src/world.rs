@@ -9,7 +9,7 @@ use paymux_core::store::{Queue, StoreTime};
 use paymux_core::{
     ConnectorMap, EndpointId, IntentQuery, Mode, OnLatePayment, OnLateSuccess, Orchestrator,
     PartialAuthorization, PaymentIntent, Payments, Policy, Refund, RefundQuery, Runtime, Secret, SeededIds,
-    Spawn, Store, Tenant,
+    Spawn, Store, Tenant, Timestamp,
 };
 
 use crate::auditor::{Auditor, number_of};
@@ -17,15 +17,17 @@ use crate::bank::Bank;
 use crate::coverage::Coverage;
 use crate::faults::{Fault, Faults, WORLD};
 use crate::fenced::{self, Refused};
-use crate::ports::{SimClock, SimConnectors, SimRisk, SimSpawn, SimStore, SimTransport, Spread};
+use crate::ports::{EPOCH_MS, SimClock, SimConnectors, SimRisk, SimSpawn, SimStore, SimTransport, Spread};
 use crate::rng::mix;
+use crate::routed::Setting;
+use crate::routes::Routing;
 use crate::schedule::{Handle, Owner, Scheduler, Stopped, Time, at_once, give_way, lock, promise};
 use crate::script::{Decider, Record, Script, Stream};
 use crate::shape::Shape;
 use crate::teeth::{self, Tooth};
 use crate::trace::Trace;
 use crate::wire::Ask;
-use crate::{Options, Outcome, courier, disk, person, shopper};
+use crate::{Options, Outcome, courier, disk, keeper, person, shopper};
 
 /// What a world is like.
 #[derive(Clone, Debug)]
@@ -77,6 +79,7 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) decider: Decider,
     pub(crate) config: Config,
+    pub(crate) routing: Arc<Routing>,
     pub(crate) shapes: Vec<Shape>,
     pub(crate) owners: Vec<Option<usize>>,
     pub(crate) tenants: Vec<Tenant>,
@@ -109,6 +112,8 @@ impl std::fmt::Debug for World {
 const POLLS_AT_MOST: u64 = 20_000_000;
 /// Adding up all events of a world takes time.
 const WORLDS_PER_SUM: u64 = 16;
+/// And so does reading each row that is written.
+const WORLDS_PER_COUNT: u64 = 4;
 /// After so long without faults everything is at rest: the longest key window, the time until a person is asked, and
 /// a little more.
 const REST_MS: u64 = 32 * 3_600_000;
@@ -157,13 +162,16 @@ impl World {
         let mut rng = decider.stream(Stream::Accounts);
         let time = Time::default();
         let accounts = rng.within(3, 5) as usize;
-        let shapes: Vec<Shape> = (0..accounts).map(|_| Shape::of(&mut rng)).collect();
+        let mut shapes: Vec<Shape> = (0..accounts).map(|_| Shape::of(&mut rng)).collect();
         let owners: Vec<Option<usize>> = (0..accounts)
             .map(|place| (place > 0 && rng.chance(350)).then(|| rng.below(config.tenants as u64) as usize))
             .collect();
         let tenants: Vec<Tenant> = (0..config.tenants)
             .filter_map(|place| Tenant::test(&format!("m{place}")).ok())
             .collect();
+        let mut rng = decider.stream(Stream::Routing);
+        let routing = Arc::new(Routing::of(&mut rng, &owners, config.tenants));
+        routing.limit(&mut rng, &mut shapes);
         let clock = || SimClock {
             time: time.clone(),
             skew_ms: Arc::new(AtomicI64::new(0)),
@@ -179,13 +187,25 @@ impl World {
             true => vec![b"canary".to_vec(), b"secret-of-a".to_vec()],
             false => Vec::new(),
         };
-        let auditor = Auditor::new(config.on_late_success == OnLateSuccess::AcceptIfUnpaid, secrets);
+        let lasts = routing.health.as_ref().is_some_and(|counting| counting.lasts());
+        let setting = Setting {
+            routing: routing.clone(),
+            shapes: shapes.clone(),
+            owners: owners.clone(),
+            tenants: tenants.clone(),
+            checks_after: config.risk == Some(true),
+            jumps: config.jumps,
+            counts: lasts && !config.jumps && seed.is_multiple_of(WORLDS_PER_COUNT),
+        };
+        let accepts_late = config.on_late_success == OnLateSuccess::AcceptIfUnpaid;
+        let auditor = Auditor::new(accepts_late, secrets, setting);
         Self {
             seed,
             faults: Faults::new(decider.clone(), config.dial, &options.without),
             trace: Trace::new(time.clone(), options.trace),
             decider,
             config,
+            routing,
             shapes,
             owners,
             tenants,
@@ -312,9 +332,12 @@ impl World {
             .idle(Duration::from_secs(45))
             // So that a clock that jumps by a day doesn't end a replay of what was.
             .body_ttl(Duration::from_secs(3 * 24 * 3_600));
-        let mut builder = Orchestrator::builder(store, connectors, runtime)
-            .router(Spread)
-            .policy(policy);
+        let builder = Orchestrator::builder(store, connectors, runtime).policy(self.routing.policy(policy));
+        let builder = match &self.routing.host {
+            Some(rules) => builder.router(rules.program.clone()),
+            None => builder.router(Spread),
+        };
+        let mut builder = self.routing.build(builder, worker);
         if let Some(after) = self.config.risk {
             builder = builder.risk(SimRisk {
                 world: self.clone(),
@@ -348,6 +371,7 @@ impl World {
         }
         let mut idle = 1_000;
         while !self.is_calm() {
+            self.routing.exchange(&engine).await;
             let recovered = engine
                 .recover_due(16)
                 .await
@@ -418,6 +442,7 @@ impl World {
         let chaos = self.clone();
         self.handle
             .spawn(Owner::World, async move { chaos.trouble().await });
+        self.keep_programs();
         let mut shoppers = Vec::new();
         for order in 0..self.config.orders {
             if only.as_ref().is_some_and(|only| !only.contains(&order)) {
@@ -438,7 +463,46 @@ impl World {
         self.come_to_rest().await;
         person::decide(&self).await;
         self.come_to_rest().await;
+        self.counts().await;
         self.audit().await;
+    }
+
+    /// Lets somebody be at each tenant's stored programs, or two at once.
+    fn keep_programs(self: &Arc<Self>) {
+        let Some(stored) = &self.routing.stored else {
+            return;
+        };
+        let people = if stored.contended { 2 } else { 1 };
+        for place in 0..self.tenants.len() * people {
+            let world = self.clone();
+            let number = u32::try_from(place).unwrap_or(u32::MAX);
+            self.handle.spawn(Owner::World, async move {
+                keeper::keep(&world, place / people, number).await;
+            });
+        }
+    }
+
+    /// What instances have counted, once each of them has heard of the others.
+    async fn counts(self: &Arc<Self>) {
+        let Some(counting) = &self.routing.health else {
+            return;
+        };
+        if !lock(&self.auditor).counts() {
+            return;
+        }
+        let engines: Vec<_> = (0..self.config.workers)
+            .filter_map(|worker| self.engine(worker))
+            .collect();
+        for _ in 0..4 {
+            self.time.sleep(counting.every_ms + 1).await;
+            for engine in &engines {
+                self.routing.exchange(engine).await;
+            }
+        }
+        let told: Vec<_> = engines.iter().filter_map(Orchestrator::health).collect();
+        let at = Timestamp::from_millis(EPOCH_MS + self.time.now() as i64);
+        let whole = self.faults.happened().is_empty();
+        lock(&self.auditor).of_routing(|routed| routed.rest(&told, at, whole));
     }
 
     /// Crashes, pauses, outages, clocks that jump.
