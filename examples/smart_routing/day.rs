@@ -8,7 +8,8 @@ use paymux::routing::{CircuitSettings, Country, Explanation, FeeTable, HealthSet
 use paymux::sandbox::{Call, FaultKind, Sandbox};
 use paymux::store::StoreTime;
 use paymux::{
-    AttemptStatus, CardDetails, ConnectorId, HealthPolicy, IntentStatus, PaymentIntent, Policy, TestClock,
+    AttemptStatus, CardDetails, Clock as _, ConnectorId, HealthPolicy, IntentStatus, KeyLife, PaymentIntent,
+    Policy, Retention, TestClock,
 };
 
 use crate::Outcome;
@@ -27,6 +28,8 @@ pub(crate) const FAILS: Failure = Failure {
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
+/// For how long events, evidence and keys are kept.
+const KEPT_FOR: Duration = Duration::from_millis(HOUR);
 /// How busy each hour of the day is.
 const BUSY: [u64; 24] = [
     3, 2, 1, 1, 1, 2, 4, 8, 12, 14, 15, 16, 18, 17, 15, 14, 15, 17, 20, 22, 21, 16, 10, 6,
@@ -245,8 +248,8 @@ impl Shop {
             .router(strategy.program.clone())
             .health(HealthPolicy::new().settings(counted))
             .fees(fees.clone())
-            // A payer waits for two answers, and no longer.
-            .policy(Policy::new().max_attempts(2))
+            // A payer waits for two answers, and no longer. Nobody here asks twice for what was answered an hour ago.
+            .policy(Policy::new().max_attempts(2).key_life(KeyLife::For(KEPT_FOR)))
             .build()
             .await?;
         Ok(Self {
@@ -296,6 +299,19 @@ impl Shop {
         self.paymux.recover_due(1_000).await?;
         Ok(())
     }
+
+    /// Lets go of what led to payments of before, so that a day fits into memory. The payments stay.
+    async fn purge(&self) -> Outcome<()> {
+        let before = self.clock.now().before(KEPT_FOR);
+        let retention = Retention {
+            events_before: before,
+            evidence_before: before,
+            commits_before: before,
+            uniques_before: before,
+        };
+        self.paymux.purge(&retention, u32::MAX).await?;
+        Ok(())
+    }
 }
 
 /// The whole day, or so many payments from half an hour before noon on.
@@ -324,6 +340,9 @@ pub(crate) async fn run(strategy: &Strategy, fees: &FeeTable, numbers: Range<u64
         shop.clock.advance(Duration::from_millis(order.at - now));
         if order.at / 60_000 > now / 60_000 && !doubtful.is_empty() {
             shop.work().await?;
+        }
+        if order.at / HOUR > now / HOUR {
+            shop.purge().await?;
         }
         now = order.at;
         shop.befall(&order);

@@ -1,5 +1,7 @@
 //! How the engine's aggregates become rows and events.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -14,8 +16,13 @@ use crate::time::Timestamp;
 /// The form of rows and events that this release writes.
 pub(crate) const SCHEMA: u16 = 1;
 
-/// What a row of a payment with one attempt comes close to.
-const USUAL_BYTES: usize = 2_048;
+/// What is written at a time is written here first, and then kept in as much room as it takes: a buffer that grows and is
+/// cut to size leaves holes in the heap, a payment some ten of them.
+const KEPT_ROOM: usize = 64 * 1024;
+
+thread_local! {
+    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Something that lives in one row and changes by its events alone.
 pub(crate) trait Aggregate: Clone + Serialize + DeserializeOwned + Send + Sync {
@@ -92,11 +99,15 @@ pub(crate) fn known_form(key: RowKey, schema: u16) -> Result<()> {
 }
 
 pub(crate) fn encode(value: &impl Serialize) -> Result<Bytes> {
-    let mut text = Vec::with_capacity(USUAL_BYTES);
-    serde_json::to_writer(&mut text, value)
-        .map_err(|source| Error::new(ErrorKind::Store, "a state couldn't be written").with_source(source))?;
-    // Kept for long, so without the room that is left.
-    Ok(Bytes::from(text.into_boxed_slice()))
+    ROOM.with_borrow_mut(|room| {
+        room.clear();
+        serde_json::to_writer(&mut *room, value).map_err(|source| {
+            Error::new(ErrorKind::Store, "a state couldn't be written").with_source(source)
+        })?;
+        let written = Bytes::copy_from_slice(room);
+        room.shrink_to(KEPT_ROOM);
+        Ok(written)
+    })
 }
 
 pub(crate) fn decode_body<T: DeserializeOwned>(body: &[u8], key: RowKey) -> Result<T> {

@@ -37,6 +37,12 @@ pub enum Circuit {
     HalfOpen,
 }
 
+impl Circuit {
+    pub(crate) fn is_closed(&self) -> bool {
+        *self == Self::Closed
+    }
+}
+
 /// What becomes of a payment when the circuits of all its accounts are open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

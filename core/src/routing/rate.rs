@@ -231,15 +231,32 @@ fn share_ppm(part: u128, all: u128) -> Option<u32> {
 #[serde(default)]
 pub struct Counts {
     /// Approved.
+    #[serde(skip_serializing_if = "is_zero")]
     pub approved: u32,
     /// Declined, and it may pass elsewhere or later.
+    #[serde(skip_serializing_if = "is_zero")]
     pub soft_declined: u32,
     /// Declined for good.
+    #[serde(skip_serializing_if = "is_zero")]
     pub hard_declined: u32,
     /// Never executed: a refused connection, an overload, a breakdown that says so.
+    #[serde(skip_serializing_if = "is_zero")]
     pub not_executed: u32,
     /// Nobody knows.
+    #[serde(skip_serializing_if = "is_zero")]
     pub unknown: u32,
+}
+
+impl Counts {
+    /// Whether nothing was counted.
+    pub(crate) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+pub(crate) fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]

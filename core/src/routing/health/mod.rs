@@ -18,7 +18,7 @@ pub use snapshot::HealthSnapshot;
 
 use super::circuit::{Circuit, CircuitSettings, Pulse, Pulses, millis};
 use super::facts::Facts;
-use super::rate::{BUCKETS, BUCKETS_PER_HALF_LIFE, Counts, Faded, Tally, Window};
+use super::rate::{BUCKETS, BUCKETS_PER_HALF_LIFE, Counts, Faded, Tally, Window, is_zero};
 use crate::error::{Error, Fault, Result};
 use crate::id::AccountRef;
 use crate::method::MethodKind;
@@ -115,26 +115,34 @@ impl Level {
     const ALL: [Self; 4] = [Self::Currency, Self::Via, Self::Method, Self::Account];
 }
 
-/// How an account stands with payments of a segment, at a time. It is all that an order depends on.
+/// How an account stands with payments of a segment, at a time. It is all that an order depends on. Every payment's
+/// decision keeps one for each candidate, so that what is nothing isn't written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Standing {
     /// Approved of tried, first attempts, in parts per million. `None`: nothing was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_ppm: Option<u32>,
     /// How many first attempts the rate is made of, the old ones counting less.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub tried: u32,
     /// For how many tries the rate counts in an order: [`tried`](Self::tried), and where it is of a coarser level than the
     /// segment's no more than [`HealthSettings::least_tries`], since payments of this segment may fare otherwise.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub counts_for: u32,
     /// Which level it is of.
     pub level: Level,
     /// How first attempts ended, on this level.
+    #[serde(default, skip_serializing_if = "Counts::is_nothing")]
     pub counts: Counts,
     /// Not executed or unknown of all attempts by the method, in parts per million, later attempts included. `None`: there
     /// were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_ppm: Option<u32>,
     /// Whether the account answers.
+    #[serde(default, skip_serializing_if = "Circuit::is_closed")]
     pub circuit: Circuit,
     /// How long answers to first attempts took, on this level, in the mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Duration>,
 }
 
