@@ -3,6 +3,7 @@
 //! Counting is beside the payments: it writes nothing into their commits, and what can't be written or read is tried again
 //! a second later. No payment depends on it.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ pub(crate) struct HealthDesk {
     pub(crate) when_all_open: WhenAllOpen,
     pub(crate) every: Duration,
     row: Mutex<OwnRow>,
+    /// Which version of which row was read or written last.
+    heard: Mutex<HashMap<RowKey, u64>>,
 }
 
 /// The row that this instance writes.
@@ -135,6 +138,7 @@ impl HealthDesk {
             when_all_open: policy.when_all_open,
             every: policy.every,
             row: Mutex::default(),
+            heard: Mutex::default(),
         })
     }
 
@@ -144,6 +148,10 @@ impl HealthDesk {
 
     fn row(&self) -> MutexGuard<'_, OwnRow> {
         self.row.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard(&self) -> MutexGuard<'_, HashMap<RowKey, u64>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -242,14 +250,19 @@ impl Inner {
 
     fn take_health(&self, desk: &HealthDesk, rows: &[Row]) -> Result<()> {
         let at = self.runtime.clock.now();
-        let mut board = desk.board();
+        let (mut board, mut heard) = (desk.board(), desk.heard());
+        heard.retain(|key, _| rows.iter().any(|row| row.key == *key));
         for row in rows {
+            if heard.get(&row.key) == Some(&row.version) {
+                continue;
+            }
             known_form(row.key, row.schema)?;
             let Written { instance, counts } = decode_body(&row.body, row.key)?;
             if instance == *board.instance() && desk.row().known.is_none() {
                 desk.row().known = Some((row.key, row.version));
             }
             let _newer = board.take(instance, &counts, at);
+            heard.insert(row.key, row.version);
         }
         board.expire(at);
         Ok(())
@@ -291,11 +304,13 @@ impl Inner {
                 let mut row = desk.row();
                 row.known = Some((key, version + 1));
                 row.revision = revision;
+                desk.heard().insert(key, version + 1);
                 Ok(())
             }
             // Another instance has it, or its fate isn't known: the next time it is found again, or a new one made.
             Err(CommitFailure::Conflict(_) | CommitFailure::InDoubt) => {
                 desk.row().known = None;
+                desk.heard().remove(&key);
                 Ok(())
             }
             Err(failure) => Err(failure.into()),
