@@ -15,7 +15,9 @@ use crate::intent::{
 };
 use crate::method::PaymentMethod;
 use crate::routing::eligibility::{Asked, eligible};
-use crate::routing::{Candidate, Cause, Circuits, Explanation, Plan, RouteFacts, Router as _, WhenAllOpen};
+use crate::routing::{
+    Candidate, Cause, Circuits, Explanation, KeptExplanation, Plan, RouteFacts, Router as _, WhenAllOpen,
+};
 use crate::secret::Volatile;
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
@@ -109,7 +111,7 @@ impl Inner {
         };
         self.may_go(explanation.circuits)?;
         Ok(PlanRecord {
-            explanation: Some(Arc::new(explanation.leaving_out(&left_out))),
+            explanation: Some(kept(explanation.leaving_out(&left_out))?),
             accounts,
             left_out,
             next: 0,
@@ -363,6 +365,12 @@ impl Inner {
             Key::None => self.policy.lease(),
         }
     }
+}
+
+fn kept(explanation: Explanation) -> Result<KeptExplanation> {
+    KeptExplanation::of(explanation).map_err(|source| {
+        Error::new(ErrorKind::Store, "a routing decision couldn't be written").with_source(source)
+    })
 }
 
 /// Where the caller wants it to go: no rule is asked.

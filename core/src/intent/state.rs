@@ -15,7 +15,7 @@ use crate::decline::Decline;
 use crate::id::{AccountRef, AttemptId, CaptureId, OperationId, PaymentIntentId, RefundId, SessionId};
 use crate::method::PaymentMethod;
 use crate::money::Money;
-use crate::routing::{Explanation, Plan};
+use crate::routing::{KeptExplanation, Plan};
 use crate::time::Timestamp;
 
 /// The whole state of an intent, as its row keeps it.
@@ -492,7 +492,7 @@ pub(crate) struct PlanRecord {
     pub(crate) decided_at: Timestamp,
     /// Why; of a payment that an older release routed, nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) explanation: Option<Arc<Explanation>>,
+    pub(crate) explanation: Option<KeptExplanation>,
 }
 
 impl PlanRecord {
@@ -500,7 +500,7 @@ impl PlanRecord {
         Plan {
             accounts: self.accounts,
             blocked: None,
-            explanation: self.explanation.map(|why| Box::new(Arc::unwrap_or_clone(why))),
+            explanation: self.explanation.and_then(|why| why.get().cloned().map(Box::new)),
         }
     }
 }

@@ -160,9 +160,10 @@ impl PaymentIntent {
     }
 
     /// Why the routing decision is what it is: what was known, whom it considered, and which rule matched. It prints for a
-    /// person, and is serialized for the rest.
+    /// person, and is serialized for the rest. `None`: nothing was decided yet, or a later release keeps its reasons in another
+    /// form.
     pub fn routing(&self) -> Option<&Explanation> {
-        self.state.plan.as_ref()?.explanation.as_deref()
+        self.state.plan.as_ref()?.explanation.as_ref()?.get()
     }
 
     /// The accounts that the routing decision left out, each with its reason.

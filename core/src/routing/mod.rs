@@ -14,6 +14,7 @@ mod fixed;
 mod health;
 mod index;
 mod interpret;
+mod kept;
 mod nearest;
 mod ordered;
 mod plan;
@@ -41,6 +42,7 @@ pub use health::{
     AllOpen, Health, HealthBoard, HealthSettings, HealthSnapshot, InstanceId, Level, Ranking, Sample,
     Segment, Sign, Standing, Taken, by_success_rate, closed_first, healthiest_first,
 };
+pub(crate) use kept::KeptExplanation;
 pub use ordered::OrderedRouter;
 pub use plan::{Candidate, FactTexts, Plan, RouteFacts, Router};
 pub use program::{Matched, Program, ProgramBuilder};

@@ -16,7 +16,7 @@ use crate::intent::{
     IntentMode, IntentStatus, OperationKind, OperationStatus, PaymentIntent, Rest, ReviewReason, ThreeDs,
 };
 use crate::method::MethodKind;
-use crate::routing::{Explanation, Facts, Program, Route};
+use crate::routing::{Explanation, Facts, KeptExplanation, Program, Route};
 use crate::tenant::Mode;
 use crate::time::Timestamp;
 
@@ -52,7 +52,7 @@ fn full() -> Scene {
         account: account(),
         reason: "another currency".to_owned(),
     }];
-    state.plan.as_mut().unwrap().explanation = why().map(Arc::new);
+    state.plan.as_mut().unwrap().explanation = why().map(|why| KeptExplanation::of(why).unwrap());
     let attempt = &mut state.attempts[0];
     attempt.challenge = Challenge::Required;
     attempt.known.declined = Some(decline(DeclineCode::DoNotHonor));
