@@ -351,7 +351,8 @@ impl Route {
         Self::of(Choice::Cheapest(Self::targets(targets)))
     }
 
-    /// To the one with the fewest failures first.
+    /// To the one with the fewest failures first, of equals to the quicker one. Before them goes one whose circuit is half
+    /// open, since nobody else finds out whether it answers again: as many payments as may probe.
     pub fn healthiest_first<T: AsRef<str>>(targets: impl IntoIterator<Item = T>) -> Self {
         Self::of(Choice::HealthiestFirst(Self::targets(targets)))
     }
