@@ -47,7 +47,7 @@ targets! {
 /// short search finds it.
 #[test]
 fn a_bug_that_is_planted_in_a_world_is_found() {
-    const BUG: &str = "server-error-is-refusal";
+    const BUG: &str = "fresh-key-per-try";
     let tooth: Tooth = BUG.parse().expect("a planted bug");
     let with = |input: &[u8]| Options {
         tooth: Some(tooth),

@@ -16,7 +16,7 @@ const WORKERS: u64 = 6;
 const TRIES: u32 = 6;
 
 /// One change of a tenant's programs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Change {
     Put(Program),
     Activate(u64),
@@ -72,7 +72,7 @@ async fn insist(world: &Arc<World>, tenant: usize, rng: &mut Rng, change: Change
             };
             world
                 .trace
-                .fact(word.as_bytes(), || format!("m{tenant} {change:?}: {word}"));
+                .fact(word.as_bytes(), || format!("m{tenant} {}: {word}", change.said()));
             match answer {
                 Some(Ok(version)) => {
                     lock(&world.auditor).coverage.note("programs", change.word());
@@ -97,6 +97,14 @@ impl Change {
             Self::Put(program) => Ok(programs.put(&program).await?.version),
             Self::Activate(version) => programs.activate(version).await.map(|()| version),
             Self::RollBack => programs.roll_back().await,
+        }
+    }
+
+    fn said(&self) -> String {
+        match self {
+            Self::Put(program) => format!("puts {}", program.name()),
+            Self::Activate(version) => format!("activates {version}"),
+            Self::RollBack => "rolls back".to_owned(),
         }
     }
 
