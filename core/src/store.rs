@@ -283,6 +283,22 @@ pub struct Index {
     pub updated_at: Timestamp,
 }
 
+impl Index {
+    /// Of what has a status and a time, and is found by nothing else.
+    pub(crate) fn of(status: &str, at: Timestamp) -> Self {
+        Self {
+            status: status.to_owned(),
+            customer: None,
+            reference: None,
+            parent: None,
+            attention: Attention::None,
+            attention_since: None,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+}
+
 /// Names what there may be one of.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UniqueKey {

@@ -9,7 +9,7 @@ use super::aggregate::{Aggregate, Loaded, SCHEMA, encode};
 use super::write::pointer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ProviderRef;
-use crate::store::{Attention, Index};
+use crate::store::Index;
 use crate::store::{
     Batch, CommitError, CommitId, Due, JobKey, JobWrite, Precondition, Refusal, Resolved, Row, RowKey,
     RowKind, Scope, StoreError, StoredEvent, UniqueKey, UniqueWrite,
@@ -175,14 +175,8 @@ impl Work {
             version: 1,
             schema: SCHEMA,
             index: Index {
-                status: kind.to_owned(),
-                customer: None,
-                reference: None,
                 parent: Some(about),
-                attention: Attention::None,
-                attention_since: None,
-                created_at: self.at,
-                updated_at: self.at,
+                ..Index::of(kind, self.at)
             },
             body: encode(what)?,
         });

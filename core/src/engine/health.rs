@@ -23,7 +23,7 @@ use crate::routing::{
     Standing, WhenAllOpen,
 };
 use crate::runtime::Runtime;
-use crate::store::{Attention, Index, Order, Precondition, Query, Row, RowKey, RowKind};
+use crate::store::{Index, Order, Precondition, Query, Row, RowKey, RowKind};
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
 
@@ -296,7 +296,7 @@ impl Inner {
             key,
             version: version + 1,
             schema: SCHEMA,
-            index: index(work.at),
+            index: Index::of("counts", work.at),
             body: encode(&counts)?,
         });
         match self.commit(&Tenant::instances(), work).await {
@@ -327,19 +327,6 @@ impl Inner {
 
 /// After so many half-lives counts weigh nothing.
 const HALF_LIVES: u32 = 5;
-
-fn index(at: Timestamp) -> Index {
-    Index {
-        status: "counts".to_owned(),
-        customer: None,
-        reference: None,
-        parent: None,
-        attention: Attention::None,
-        attention_since: None,
-        created_at: at,
-        updated_at: at,
-    }
-}
 
 /// What an attempt says of its account by now.
 fn sign(intent: &Intent, attempt: &Attempt) -> Option<Sign> {

@@ -363,16 +363,7 @@ fn row_of(key: RowKey, head: &Record, body: &[u8]) -> Row {
         key,
         version: head.version,
         schema: head.schema,
-        index: crate::store::Index {
-            status: String::new(),
-            customer: None,
-            reference: None,
-            parent: None,
-            attention: crate::store::Attention::None,
-            attention_since: None,
-            created_at: Timestamp::default(),
-            updated_at: Timestamp::default(),
-        },
+        index: crate::store::Index::of("", Timestamp::default()),
         body: Bytes::copy_from_slice(body),
     }
 }

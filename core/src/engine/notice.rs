@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::hex::hex;
 use crate::id::{AccountRef, AttemptId, OperationId, ProviderKind};
 use crate::intent::Intent;
-use crate::store::{Attention, Index, Row, RowKey};
+use crate::store::{Index, Row, RowKey};
 
 /// A notice as its row keeps it.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -92,16 +92,7 @@ pub(super) fn name_of(account: &AccountRef, notice: &Notice, said: Option<&Said>
 }
 
 pub(super) fn notice_index(stored: &StoredNotice, at: crate::Timestamp) -> Index {
-    Index {
-        status: stored.stage.as_str().to_owned(),
-        customer: None,
-        reference: None,
-        parent: None,
-        attention: Attention::None,
-        attention_since: None,
-        created_at: at,
-        updated_at: at,
-    }
+    Index::of(stored.stage.as_str(), at)
 }
 
 pub(super) fn notice_row(

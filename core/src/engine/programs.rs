@@ -15,7 +15,7 @@ use super::query::IntentQuery;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::id::AccountRef;
 use crate::routing::{Diagnostics, Program, Replay, ReplaySums as Sums};
-use crate::store::{Attention, Index, Precondition, Refusal, Row, RowKey, RowKind};
+use crate::store::{Index, Precondition, Refusal, Row, RowKey, RowKind};
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
 
@@ -113,7 +113,10 @@ impl Aggregate for ProgramShelf {
     }
 
     fn index(&self) -> Index {
-        index("shelf", self.created_at, self.updated_at)
+        Index {
+            created_at: self.created_at,
+            ..Index::of("shelf", self.updated_at)
+        }
     }
 
     fn event_kind(event: &ShelfEvent) -> &'static str {
@@ -141,26 +144,13 @@ fn document_key(version: u64) -> RowKey {
     RowKey::new(RowKind::Program, Uuid::from_u128(u128::from(version)))
 }
 
-fn index(status: &str, created_at: Timestamp, updated_at: Timestamp) -> Index {
-    Index {
-        status: status.to_owned(),
-        customer: None,
-        reference: None,
-        parent: None,
-        attention: Attention::None,
-        attention_since: None,
-        created_at,
-        updated_at,
-    }
-}
-
 /// The row of a program's document: written once.
 fn document_row(version: u64, program: &Program, at: Timestamp) -> Result<Row> {
     Ok(Row {
         key: document_key(version),
         version: 1,
         schema: SCHEMA,
-        index: index("document", at, at),
+        index: Index::of("document", at),
         body: encode(&program.to_json())?,
     })
 }

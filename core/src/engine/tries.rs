@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::intent::{Attempt, AttemptStatus, Intent};
 use crate::method::PaymentMethod;
 use crate::retry::{CardNetwork, CardTries, RetryRule, TryOutcome, TryPermission};
-use crate::store::{Attention, Index, Precondition, Row, RowKey, RowKind};
+use crate::store::{Index, Precondition, Row, RowKey, RowKind};
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
 
@@ -92,7 +92,7 @@ impl Inner {
                 key,
                 version: version + 1,
                 schema: SCHEMA,
-                index: index(work.at),
+                index: Index::of("tries", work.at),
                 body: encode(&tries)?,
             });
             match self.commit(tenant, work).await {
@@ -154,17 +154,4 @@ fn refused(until: Option<Timestamp>) -> Error {
         remedy,
     );
     Error::new(ErrorKind::Forbidden, "the card's network forbids another try").with_faults(vec![fault])
-}
-
-fn index(at: Timestamp) -> Index {
-    Index {
-        status: "tries".to_owned(),
-        customer: None,
-        reference: None,
-        parent: None,
-        attention: Attention::None,
-        attention_since: None,
-        created_at: at,
-        updated_at: at,
-    }
 }
